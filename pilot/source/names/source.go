@@ -25,9 +25,10 @@ const Name = "names"
 const (
 	// Names are asked for again after refresh, which is the shortest time that Istio takes from the DNS.
 	refresh = 30 * time.Second
-	// timeout bounds the answer for one name, and maxAtOnce how many are asked for at a time.
-	timeout   = 5 * time.Second
-	maxAtOnce = 8
+	// timeout bounds the answer for one name. A resolver asks twice, and waits 5 s each time unless it is told otherwise.
+	timeout = 11 * time.Second
+	// maxAtOnce bounds how many are asked for at a time. All have failed before they are asked for again.
+	maxAtOnce = 50
 	// maxNames bounds how many are asked for, and maxAddresses how many of each are used.
 	maxNames, maxAddresses = 100, 32
 )
@@ -45,7 +46,7 @@ type Source struct {
 	mu     sync.Mutex
 	wanted []string // without those that are too many
 	over   []string
-	known  map[string]*answer
+	known  map[string]*answer // of those that are wanted, once they are answered for
 
 	changed chan struct{} // wanted is another
 	tried   chan struct{}
@@ -76,7 +77,7 @@ func (s *Source) Want(names []string) {
 	}
 }
 
-// Tried tells that all names that were wanted have been asked for.
+// Tried tells that one more name has been asked for.
 func (s *Source) Tried() <-chan struct{} { return s.tried }
 
 // Pending tells whether a name is wanted that was not asked for yet, or that was found and that has tells is not known.
@@ -96,46 +97,80 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Run resolves until ctx ends, and returns nil then.
+// Run resolves until ctx ends, and returns nil then. Each name is in effect as soon as it is answered for, whatever becomes
+// of the others.
 func (s *Source) Run(ctx context.Context, sink model.Sink) error {
 	sink.Synced(Name)
-	timer := time.NewTimer(refresh)
-	defer timer.Stop()
+	again := time.NewTicker(refresh)
+	defer again.Stop()
+	asked := questions{source: s, asking: map[string]struct{}{}, places: make(chan struct{}, maxAtOnce), answers: make(chan namedAnswer)}
 	for {
 		select {
 		case <-ctx.Done():
+			asked.running.Wait()
 			return nil
 		case <-s.changed:
-		case <-timer.C:
-		}
-		if timer.Stop(); s.round(ctx, sink) > 0 {
-			timer.Reset(refresh)
+			sink.Apply(Name, s.forget(), s.problems())
+			asked.ask(ctx, s.unknown())
+		case <-again.C:
+			asked.ask(ctx, s.names())
+		case a := <-asked.answers:
+			delete(asked.asking, a.name)
+			if events, news := s.take(a.name, a.answer); news {
+				sink.Apply(Name, events, s.problems())
+			}
+			signal(s.tried)
 		}
 	}
 }
 
-// round asks for every name once, hands on what is another than before, and says how many names there are.
-func (s *Source) round(ctx context.Context, sink model.Sink) int {
-	s.mu.Lock()
-	names := s.wanted
-	s.mu.Unlock()
-	answers := make([]answer, len(names))
-	var asked sync.WaitGroup
-	places := make(chan struct{}, maxAtOnce)
-	for i, name := range names {
-		asked.Go(func() {
-			places <- struct{}{}
-			answers[i] = s.ask(ctx, name)
-			<-places
+// questions are those that wait for an answer, one a name.
+type questions struct {
+	source  *Source
+	asking  map[string]struct{}
+	places  chan struct{}
+	answers chan namedAnswer
+	running sync.WaitGroup
+}
+
+type namedAnswer struct {
+	name   string
+	answer answer
+}
+
+// ask asks for names, but for those that are asked for.
+func (q *questions) ask(ctx context.Context, names []string) {
+	for _, name := range names {
+		if _, already := q.asking[name]; already {
+			continue
+		}
+		q.asking[name] = struct{}{}
+		q.running.Go(func() {
+			q.places <- struct{}{}
+			a := q.source.ask(ctx, name)
+			<-q.places
+			if ctx.Err() != nil {
+				return // it was not the DNS that failed
+			}
+			select {
+			case q.answers <- namedAnswer{name, a}:
+			case <-ctx.Done():
+			}
 		})
 	}
-	asked.Wait()
-	if ctx.Err() == nil { // else it was not the DNS that failed
-		events, problems := s.take(names, answers)
-		sink.Apply(Name, events, problems)
-		signal(s.tried)
-	}
-	return len(names)
+}
+
+// names gives those that are wanted, and unknown those of them of which nothing was said yet.
+func (s *Source) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wanted
+}
+
+func (s *Source) unknown() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.wanted), func(name string) bool { return s.known[name] != nil })
 }
 
 // ask resolves one name. That there is none of it is an answer, as in Istio.
@@ -170,40 +205,60 @@ func (s *Source) ask(ctx context.Context, name string) (out answer) {
 	return out
 }
 
-// take keeps answers, and gives the changes of objects that follow from them.
-func (s *Source) take(names []string, answers []answer) (events []model.Event, problems []model.Problem) {
+// take keeps an answer, and gives the change of the object that follows from it. It is no news where it is as before, or
+// where nobody wants the name any more.
+func (s *Source) take(name string, a answer) (events []model.Event, news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := make(map[string]*answer, len(names))
-	for i, name := range names {
-		a := &answers[i]
-		next[name] = a
-		if before := s.known[name]; !slices.Equal(before.known(), a.addresses) {
-			events = append(events, model.Event{Key: model.ResolvedNameKey(name), Old: objectOf(name, before), New: objectOf(name, a)})
-		}
-		if a.failure == "" {
+	before := s.known[name]
+	if !slices.Contains(s.wanted, name) {
+		return nil, false
+	}
+	s.known[name] = &a
+	if !slices.Equal(before.known(), a.addresses) {
+		events = []model.Event{{Key: model.ResolvedNameKey(name), Old: objectOf(name, before), New: objectOf(name, &a)}}
+	}
+	failed := before == nil || before.failure != a.failure
+	if failed && a.failure != "" {
+		s.log.Warn("the name of a gateway is not resolved", slog.String("name", name), slog.String("error", a.failure))
+	}
+	return events, failed || len(events) > 0
+}
+
+// forget drops what is known of names that nobody wants any more, and gives the changes of objects that follow.
+func (s *Source) forget() (events []model.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, before := range s.known {
+		if slices.Contains(s.wanted, name) {
 			continue
 		}
-		problems = append(problems, a.problem(name))
-		if before := s.known[name]; before == nil || before.failure != a.failure {
-			s.log.Warn("the name of a gateway is not resolved", slog.String("name", name), slog.String("error", a.failure))
+		delete(s.known, name)
+		if len(before.addresses) > 0 {
+			events = append(events, model.Event{Key: model.ResolvedNameKey(name), Old: objectOf(name, before)})
+		}
+	}
+	slices.SortFunc(events, func(a, b model.Event) int { return cmp.Compare(a.Key.Name, b.Key.Name) })
+	return events
+}
+
+// problems gives those of all names.
+func (s *Source) problems() (out []model.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range s.wanted {
+		if a := s.known[name]; a != nil && a.failure != "" {
+			out = append(out, a.problem(name))
 		}
 	}
 	for _, name := range s.over {
-		problems = append(problems, model.Problem{
+		out = append(out, model.Problem{
 			Object: model.ResolvedNameKey(name), Severity: model.SeverityError, Reason: model.ReasonDegraded,
 			Message: fmt.Sprintf("the name is not resolved, since there are more than %d names of gateways; write addresses", maxNames),
 		})
 	}
-	for name, before := range s.known {
-		if next[name] == nil && len(before.addresses) > 0 {
-			events = append(events, model.Event{Key: model.ResolvedNameKey(name), Old: objectOf(name, before)})
-		}
-	}
-	s.known = next
-	slices.SortFunc(events, func(a, b model.Event) int { return cmp.Compare(a.Key.Name, b.Key.Name) })
-	slices.SortFunc(problems, model.CompareProblems)
-	return events, problems
+	slices.SortFunc(out, model.CompareProblems)
+	return out
 }
 
 func (a *answer) known() []string {

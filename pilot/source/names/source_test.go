@@ -25,17 +25,20 @@ type zone struct {
 	err     error // of all names
 	asks    int
 	block   bool
+	stuck   string // names that begin so are never answered for
+	late    time.Duration
 }
 
 func (z *zone) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
 	z.mu.Lock()
 	z.asks++
-	found, err, block := z.records[host], z.err, z.block
+	found, err, late, block := z.records[host], z.err, z.late, z.block || z.stuck != "" && strings.HasPrefix(host, z.stuck)
 	z.mu.Unlock()
 	if block {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
+	time.Sleep(late)
 	if err == nil && found == nil {
 		err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
@@ -195,6 +198,64 @@ func TestPending(t *testing.T) {
 		if !s.Pending(func(model.Key) bool { return false }) || s.Pending(to.has) {
 			t.Error("a name that was found is to be pending until it is in effect")
 		}
+	})
+}
+
+// What is answered for does not wait for what is not, and what is wanted later is asked for at once.
+func TestNamesDoNotWaitForEachOther(t *testing.T) {
+	run(t, func(z *zone, s *Source, to *sink) {
+		const none = "the name is not resolved: context deadline exceeded; there is no gateway into a network by it"
+		z.set(func() { z.stuck = "s" })
+		z.name("a.example.com.", "203.0.113.1")
+		z.name("b.example.com.", "203.0.113.2")
+		s.Want([]string{"s.example.com", "a.example.com"})
+		check(t, "first", to, "a.example.com=203.0.113.1")
+		s.Want([]string{"s.example.com", "a.example.com", "b.example.com"})
+		check(t, "wanted later", to, "a.example.com=203.0.113.1; b.example.com=203.0.113.2")
+		s.Want([]string{"s.example.com", "b.example.com"})
+		check(t, "wanted no longer", to, "b.example.com=203.0.113.2")
+		time.Sleep(timeout)
+		check(t, "at the end", to, "b.example.com=203.0.113.2; Error s.example.com "+none)
+		if z.asks != 3 {
+			t.Errorf("asked %d times for three names", z.asks)
+		}
+	})
+}
+
+// All names have failed before they are asked for again, however many, and no more than maxAtOnce are asked for at a time.
+func TestNobodyAnswers(t *testing.T) {
+	run(t, func(z *zone, s *Source, to *sink) {
+		z.set(func() { z.block = true })
+		var names []string
+		for i := range maxNames {
+			names = append(names, fmt.Sprintf("n%03d.example.com", i))
+		}
+		s.Want(names)
+		synctest.Wait()
+		if z.asks != maxAtOnce {
+			t.Errorf("%d names are asked for at a time", z.asks)
+		}
+		time.Sleep(refresh - 1)
+		synctest.Wait()
+		if s.Pending(to.has) || len(to.problems) != maxNames || z.asks != maxNames {
+			t.Errorf("%d problems after %d questions", len(to.problems), z.asks)
+		}
+	})
+}
+
+// An answer that comes when nobody wants the name any more counts for nothing.
+func TestALateAnswer(t *testing.T) {
+	run(t, func(z *zone, s *Source, to *sink) {
+		z.set(func() { z.late = time.Second })
+		z.name("a.example.com.", "203.0.113.1")
+		s.Want([]string{"a.example.com"})
+		synctest.Wait()
+		s.Want(nil)
+		time.Sleep(2 * time.Second)
+		check(t, "late", to, "")
+		s.Want([]string{"a.example.com"})
+		time.Sleep(time.Second)
+		check(t, "wanted again", to, "a.example.com=203.0.113.1")
 	})
 }
 
