@@ -2,8 +2,10 @@ package analyze
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -37,7 +39,8 @@ type Translation struct {
 	Proxies  []Proxy
 	mesh     *mesh
 	settings resolve.Settings
-	patched  *build.Builder // that made it; nil where there is no EnvoyFilter, since nobody asks it then
+	patched  *build.Builder             // that made it; nil where there is no EnvoyFilter, since nobody asks it then
+	bare     func() map[netip.Addr]bool // of the addresses of pods that are servers, see BareServer
 }
 
 // Translate makes what each proxy would run that the workloads of files could have. Workloads without an address
@@ -67,7 +70,7 @@ func (m *mesh) translated(ctx context.Context, proxies []*model.Proxy, settings 
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return nil, err
 	}
-	out := &Translation{mesh: m, settings: settings}
+	out := &Translation{mesh: m, settings: settings, bare: sync.OnceValue(m.bareServers)}
 	if len(m.ofKind(model.KindEnvoyFilter)) > 0 {
 		out.patched = b
 	}

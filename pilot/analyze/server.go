@@ -23,13 +23,21 @@ func (t *Translation) Servers(service model.Key, port uint32) []model.Endpoint {
 }
 
 // BareServer tells of a server's address that it is of a pod without a sidecar. Where no pod is known it is false.
-func (t *Translation) BareServer(server netip.Addr) bool {
-	for _, svc := range t.mesh.services {
-		for _, e := range t.mesh.snapshot.Endpoints(svc.ID()) {
-			if a, err := netip.ParseAddr(e.Address); err == nil && a.Unmap() == server.Unmap() && e.Pod != "" && !e.Entry {
-				return e.TLSMode != model.TLSModeIstio
+func (t *Translation) BareServer(server netip.Addr) bool { return t.bare()[server.Unmap()] }
+
+// bareServers tells it of the addresses of all pods. Of one that several services have the first counts.
+func (m *mesh) bareServers() map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for _, svc := range m.services {
+		for _, e := range m.snapshot.Endpoints(svc.ID()) {
+			a, err := netip.ParseAddr(e.Address)
+			if err != nil || e.Pod == "" || e.Entry {
+				continue
+			}
+			if _, known := out[a.Unmap()]; !known {
+				out[a.Unmap()] = e.TLSMode != model.TLSModeIstio
 			}
 		}
 	}
-	return false
+	return out
 }
