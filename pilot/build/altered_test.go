@@ -54,9 +54,9 @@ func TestWhatAChangeAlters(t *testing.T) {
 			"rules that name a host",
 			[]*model.Object{web(http), named("one", "y.example.com")},
 			[]*model.Object{web(http), named("one", "y.example.com"), named("two", "y.example.com"), named("three", "z.example.com")},
-			[]UnitID{host("x.example.com")},
+			[]UnitID{host("x.example.com"), host("y.example.com")},
 		},
-		{"hosts of an egress listener", []*model.Object{web(http), egress("b/*")}, []*model.Object{web(http), egress("b/*", "c/*")}, []UnitID{listener, host(anyHost), host(svc)}},
+		{"hosts of an egress listener", []*model.Object{web(http), egress("b/*")}, []*model.Object{web(http), egress("b/*", "c/*")}, []UnitID{listener, host(svc)}},
 		{
 			"unknown destinations",
 			[]*model.Object{web(http), unknown(networking.OutboundTrafficPolicy_ALLOW_ANY)},
