@@ -32,6 +32,9 @@ type trial struct {
 // The control plane is asked again after firstWait, then after twice as long each time, up to lastWait.
 const firstWait, lastWait = time.Second, 30 * time.Second
 
+// maxTrial bounds how long a running proxy tries patches, while the stream waits. What takes longer is tried at the start.
+const maxTrial = 10 * time.Second
+
 // args gives the arguments by which Envoy gets the patches and the user's override. They wait for the control
 // plane, without which no proxy gets ready, and are those of the override alone where Envoy refuses the patches.
 func (p *patches) args(ctx context.Context) []string {
@@ -41,16 +44,22 @@ func (p *patches) args(ctx context.Context) []string {
 		return envoy.Override(override)
 	}
 	t := &trial{text: text}
-	both, err := bootstrap.Over(override, text)
-	if err == nil {
-		err = envoy.Check(ctx, p.cfg.Proxy.BinaryPath, append([]string{"-c", p.cfg.bootstrapFile(), "--allow-unknown-static-fields"}, envoy.Override(both)...)...)
-	}
+	both, err := p.try(ctx, text)
 	if t.refused = err; err != nil {
 		p.cfg.Logger.Error("Envoy refuses what EnvoyFilters put over its bootstrap, and starts without", "error", err)
 		both = override
 	}
 	p.started.Store(t)
 	return envoy.Override(both)
+}
+
+// try gives patches together with the user's override, and why Envoy would not start with both.
+func (p *patches) try(ctx context.Context, text string) (both string, err error) {
+	if both, err = bootstrap.Over(p.cfg.Envoy.Override, text); err != nil {
+		return "", err
+	}
+	args := append([]string{"-c", p.cfg.bootstrapFile(), "--allow-unknown-static-fields"}, envoy.Override(both)...)
+	return both, envoy.Check(ctx, p.cfg.Proxy.BinaryPath, args...)
 }
 
 // await gives the patches as the control plane has them, "" for none or where ctx ends before.
@@ -94,18 +103,28 @@ func textOf(value []byte) (string, error) {
 	return m.GetJson(), nil
 }
 
-// take answers for patches that come later. Those that Envoy refused are refused, so that whoever wrote them is told.
+// take answers for patches that come later. Those that Envoy refused, or would refuse when it is started again, are
+// refused, so that whoever wrote them is told: the control plane takes what a proxy accepts for nobody's fault.
 func (p *patches) take(value []byte) error {
 	text, err := textOf(value)
 	if err != nil {
 		return err
 	}
-	switch t := p.started.Load(); {
-	case t == nil && text == "" || t != nil && t.text == text && t.refused == nil:
-	case t != nil && t.text == text:
+	t := p.started.Load()
+	switch {
+	case t == nil && text == "":
+		return nil
+	case t != nil && t.text == text && t.refused != nil:
 		return fmt.Errorf("Envoy has started without: %w", t.refused)
-	default:
-		p.cfg.Logger.Info("what EnvoyFilters put over Envoy's bootstrap has changed, which acts when the proxy is started again")
+	case t != nil && t.text == text:
+		return nil
+	case text != "":
+		ctx, cancel := context.WithTimeout(context.Background(), maxTrial)
+		defer cancel()
+		if _, err := p.try(ctx, text); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("Envoy would start without: %w", err)
+		}
 	}
+	p.cfg.Logger.Info("what EnvoyFilters put over Envoy's bootstrap has changed, which acts when the proxy is started again")
 	return nil
 }

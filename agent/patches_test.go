@@ -22,6 +22,7 @@ import (
 type patching struct {
 	*controlPlane
 	patches *anypb.Any
+	later   *anypb.Any // once an answer for patches has come; nil for none
 	refused chan string
 
 	mu    sync.Mutex
@@ -51,9 +52,12 @@ func (p *patching) DeltaAggregatedResources(s discovery.AggregatedDiscoveryServi
 		}
 		res := &discovery.DeltaDiscoveryResponse{TypeUrl: req.GetTypeUrl(), Nonce: req.GetTypeUrl()}
 		switch {
-		case req.GetTypeUrl() == bootstrappb.Type && req.GetResponseNonce() != "":
+		case req.GetTypeUrl() == bootstrappb.Type && req.GetResponseNonce() != "": // an answer
 			p.refused <- req.GetErrorDetail().GetMessage()
-			continue
+			if p.later == nil || req.GetResponseNonce() == "later" {
+				continue
+			}
+			res.Nonce, res.Resources = "later", []*discovery.Resource{{Name: "bootstrap", Version: "2", Resource: p.later}}
 		case req.GetResponseNonce() != "":
 			continue
 		case req.GetTypeUrl() == bootstrappb.Type:
@@ -85,6 +89,7 @@ func TestBootstrapPatches(t *testing.T) {
 			plane := &patching{
 				controlPlane: &controlPlane{t: t, authority: authority, listener: tlsListener(t, envoytest.FreePort(t))},
 				patches:      pack(t, &bootstrappb.Patches{Json: c.json}), refused: make(chan string, 1),
+				later: pack(t, &bootstrappb.Patches{Json: `{"static_resources":{"clusters":[{"name":"agent","connect_timeout":"3s"}]}}`}),
 			}
 			cfg.Proxy.DiscoveryAddress = plane.serveAs(plane)
 			cfg.Trust.ServerName = "istiod.istio-system.svc"
@@ -107,6 +112,9 @@ func TestBootstrapPatches(t *testing.T) {
 				t.Errorf("the control plane was told %q, want %q", got, c.refused)
 			} else {
 				t.Log(got)
+			}
+			if got := <-plane.refused; !strings.HasPrefix(got, "Envoy would start without: ") {
+				t.Errorf("of patches that come later, and that Envoy would refuse, the control plane was told %q", got)
 			}
 			if want := "sidecar~127.0.0.1~reviews-1.default~default.svc.cluster.local true " + bootstrappb.Type; plane.asked != want {
 				t.Errorf("asked %q, want %q", plane.asked, want)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -179,7 +180,7 @@ func (s *Source) ask(ctx context.Context, name string) (out answer) {
 	defer cancel()
 	found, err := s.resolver.LookupNetIP(ctx, "ip", strings.TrimSuffix(name, ".")+".") // in no search domain
 	if err != nil {
-		out.failure = model.Printable(err.Error())
+		out.failure = model.Printable(ownAddress.ReplaceAllString(err.Error(), "$1 "))
 		var of *net.DNSError
 		if errors.As(err, &of) && of.IsNotFound {
 			return out
@@ -204,6 +205,9 @@ func (s *Source) ask(ctx context.Context, name string) (out answer) {
 	}
 	return out
 }
+
+// ownAddress is in failures, with another port each time. Without it the same failure is the same text.
+var ownAddress = regexp.MustCompile(`\b((?:read|write) (?:udp|tcp)) \S+->`)
 
 // take keeps an answer, and gives the change of the object that follows from it. It is no news where it is as before, or
 // where nobody wants the name any more.

@@ -274,3 +274,18 @@ func TestTooManyNames(t *testing.T) {
 		}
 	})
 }
+
+// TestSameFailure tells of a DNS that cannot be reached once, though each question goes out from another port.
+func TestSameFailure(t *testing.T) {
+	nobody := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", "127.0.0.1:9")
+	}}
+	s := New(nobody, slog.New(slog.DiscardHandler))
+	s.Want([]string{"gw.example.com"})
+	first := s.ask(t.Context(), "gw.example.com")
+	s.take("gw.example.com", first)
+	again := s.ask(t.Context(), "gw.example.com")
+	if _, news := s.take("gw.example.com", again); news || first.failure == "" {
+		t.Errorf("%q is told after %q", again.failure, first.failure)
+	}
+}
