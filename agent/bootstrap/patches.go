@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
@@ -62,6 +63,9 @@ func merge(base, top any) any {
 			return value
 		}
 		for name, v := range value {
+			if camel := jsonName(name); into[name] == nil && into[camel] != nil {
+				name = camel // of two spellings of a field Envoy would read one
+			}
 			into[name] = merge(into[name], v)
 		}
 		return into
@@ -71,4 +75,15 @@ func merge(base, top any) any {
 		}
 	}
 	return top
+}
+
+// jsonName gives the other spelling of a field that Envoy reads, as layeredRuntime for layered_runtime.
+func jsonName(name string) string {
+	words := strings.Split(name, "_")
+	for i, word := range words[1:] {
+		if word != "" {
+			words[i+1] = strings.ToUpper(word[:1]) + word[1:]
+		}
+	}
+	return strings.Join(words, "")
 }
