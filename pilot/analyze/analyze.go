@@ -105,7 +105,7 @@ func Objects(files []File) []Finding {
 func (m *mesh) sorted() []Finding {
 	for i := range m.findings {
 		f := &m.findings[i]
-		f.Origin.Line = m.lines.of(f.Origin, f.Object, f.Field)
+		f.Origin.Line = m.lines.Line(f.Origin, f.Object, f.Field)
 	}
 	out := slices.Clone(m.findings)
 	slices.SortFunc(out, Finding.compare)

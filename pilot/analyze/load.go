@@ -9,6 +9,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/lines"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
@@ -28,7 +29,8 @@ type mesh struct {
 	reader    store.Reader
 	services  []*model.Service // whoever sees them
 	hosts     map[string][]*model.Service
-	lines     *lines
+	texts     *texts
+	lines     *lines.Finder
 	findings  []Finding
 	index     *index // nil until the mesh is settled
 }
@@ -44,8 +46,9 @@ func load(files []File) *mesh {
 
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
+	texts := textsOf(files)
 	m := &mesh{
-		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), hosts: map[string][]*model.Service{},
+		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: lines.NewFinder(texts.load, texts.namespaces), texts: texts, hosts: map[string][]*model.Service{},
 		injectors: injectorsOfFiles(),
 	}
 	seen := map[model.Key]firstSeen{}

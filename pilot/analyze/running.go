@@ -55,7 +55,7 @@ func (r *Running) Compare(ctx context.Context, files []File) (before, after *Tra
 // decoded has the objects of files, as the mesh reads them.
 func (r *Running) decoded(files []File) *mesh {
 	m := decoded(files)
-	m.lines.read = r.Read
+	m.texts.read = r.Read
 	m.domain, m.cluster = cmp.Or(r.Domain, m.domain), cmp.Or(r.Cluster, m.cluster)
 	if r.Injection != nil {
 		m.injectors = injectors{policies: []inject.Policy{*r.Injection}}

@@ -25,7 +25,7 @@ func (m *mesh) stand(at *Place) {
 		at.Of, at.Field, at.Name = source.Object, source.Field, ""
 	}
 	at.Origin = o.Origin
-	at.Line = m.lines.of(o.Origin, o.Key, at.Field)
+	at.Line = m.lines.Line(o.Origin, o.Key, at.Field)
 }
 
 // known finds an object, also one that is made of Ingresses; nil for none.

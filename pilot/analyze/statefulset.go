@@ -37,7 +37,7 @@ func (t *Translation) statefulSets() []podNames {
 			continue
 		}
 		var set statefulSet
-		if root, _ := t.mesh.lines.object(w.object.Origin, w.object.Key); !decode(root, "spec", &set) || set.ServiceName == "" {
+		if root := t.mesh.lines.Object(w.object.Origin, w.object.Key); !decode(root, "spec", &set) || set.ServiceName == "" {
 			continue
 		}
 		for _, svc := range t.mesh.services {

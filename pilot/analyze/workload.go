@@ -15,6 +15,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/lines"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
@@ -72,8 +73,8 @@ func (m *mesh) controller(p model.Problem) (o *model.Object, ok bool) {
 	if p.Reason != model.ReasonNotTranslated || p.Field != "" {
 		return nil, false
 	}
-	root, _ := m.lines.object(p.Origin, p.Object)
-	version := child(root, "apiVersion")
+	root := m.lines.Object(p.Origin, p.Object)
+	version := lines.Child(root, "apiVersion")
 	if version == nil {
 		return nil, false
 	}
@@ -108,7 +109,7 @@ func (m *mesh) controller(p model.Problem) (o *model.Object, ok bool) {
 // decode reads what stands at a path of names, and tells whether anything does that can be read.
 func decode(n *yaml.Node, path string, into any) bool {
 	for name := range strings.SplitSeq(path, ".") {
-		n = child(n, name)
+		n = lines.Child(n, name)
 	}
 	if n == nil {
 		return false

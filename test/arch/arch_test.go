@@ -69,7 +69,8 @@ var flow = map[string][]string{
 	"pilot/yamldoc":         {},
 	"pilot/validate":        {"pilot/model", "pilot/patch", "pilot/cel"},
 	"pilot/source/kinds":    {"pilot/model"},
-	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "spelling", "pilot/yamldoc", "pilot/jsontext"},
+	"pilot/source/lines":    {"pilot/model", "pilot/source/kinds", "pilot/yamldoc"},
+	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/source/lines", "spelling", "pilot/yamldoc", "pilot/jsontext"},
 	"pilot/kubeclient":      {},
 	"pilot/source/kube":     {"pilot/model", "pilot/kubeclient", "pilot/source/kinds", "pilot/source/file", "proto/seen"},
 	"pilot/source/selected": {"pilot/model"},
@@ -92,7 +93,7 @@ var flow = map[string][]string{
 	"pilot/witness":         {},
 	"pilot/authz":           {"pilot/ir", "pilot/witness", "proto/httpfilter"},
 	"pilot/explain":         {"spelling", "pilot/authz", "pilot/ir", "pilot/witness", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
-	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource", "pilot/yamldoc"},
+	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/lines", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

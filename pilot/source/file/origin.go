@@ -1,10 +1,9 @@
 package file
 
 import (
-	"strconv"
-	"strings"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/lines"
 )
 
 // source is where an object stands: its JSON, and its place in a document.
@@ -27,23 +26,5 @@ func (s *source) root() *yaml.Node {
 
 // fieldLine gives the file's line of a field, or of as much of its path as there is.
 func (s *source) fieldLine(field string) int {
-	line, n := s.line, s.root()
-	path := strings.NewReplacer("[", ".", "]", "").Replace(field)
-	for step := range strings.SplitSeq(path, ".") {
-		if n != nil && n.Kind == yaml.SequenceNode {
-			i, err := strconv.Atoi(step)
-			if err != nil || i < 0 || i >= len(n.Content) {
-				return line
-			}
-			n = n.Content[i]
-			line = s.doc.base + n.Line - 1
-			continue
-		}
-		at, value := lookupPair(n, step)
-		if at == nil {
-			return line
-		}
-		line, n = s.doc.base+at.Line-1, value
-	}
-	return line
+	return lines.Field(s.root(), s.doc.base-1, s.line, field)
 }
