@@ -156,7 +156,7 @@ func (m *mesh) report(o *model.Object, field, code string, level Level, format s
 // problems notes what a stage of the control plane found.
 func (m *mesh) problems(all []model.Problem) {
 	for _, p := range all {
-		f := Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: levelOf(p)}
+		f := Finding{Object: p.Object, Field: p.Field, Message: p.Text(), Origin: p.Origin, Level: levelOf(p)}
 		if f.Origin.File == "" {
 			if o := m.object(p.Object); o != nil {
 				f.Origin = o.Origin

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
@@ -19,26 +20,43 @@ func (m *mesh) translate(ctx context.Context) error {
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return err
 	}
-	told, denials := newAudiences(), keysOf(m.denials)
+	denials := keysOf(m.denials)
 	// Of what stands in for a refused object the refusal tells.
 	ofDenial := func(p model.Problem) bool { return denials[p.Object] }
-	classes := map[string][]model.Problem{}
+	classes := map[string]*model.Held{}
+	var all []model.Held
 	for _, p := range m.proxies() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		seat := b.Seat(p)
 		b.Leave(seat)
-		problems, known := classes[seat.Class.Key]
-		if !known {
+		held := classes[seat.Class.Key]
+		if held == nil {
 			made := b.Result(&seat.Class)
-			problems = slices.DeleteFunc(slices.Concat(made.Shared, made.Own), ofDenial)
-			classes[seat.Class.Key] = problems
+			held = &model.Held{Problems: slices.DeleteFunc(slices.Concat(made.Shared, made.Own), ofDenial)}
+			classes[seat.Class.Key] = held
 		}
-		told.of(p, problems)
+		if p.Name != Any || m.mayInject(p.Namespace) {
+			held.By.Join(holder(p))
+		}
 	}
-	m.problems(told.problems())
+	for _, held := range classes {
+		all = append(all, *held)
+	}
+	m.problems(model.Scoped(all))
 	return nil
+}
+
+// holder gives who a proxy of files is.
+func holder(p *model.Proxy) (out model.Holders) {
+	out.Add(p.Type, p.Namespace, p.Name[strings.IndexByte(p.Name, '.')+1:])
+	return out
+}
+
+// mayInject tells whether a pod of a namespace, of which nothing else is known, would get a sidecar.
+func (m *mesh) mayInject(namespace string) bool {
+	return m.injects(m.namespace(namespace), &workload{object: &model.Object{Key: model.Key{Namespace: namespace}}})
 }
 
 // Any is the name of a sidecar that stands for those of workloads that the files do not have.
@@ -46,25 +64,21 @@ const Any = "any"
 
 // proxies gives a proxy for each workload, and for what has none in the files: a sidecar in each
 // namespace, of the files or that a VirtualService is exported to, and the routers of Gateways that
-// select nobody. A namespace whose workloads are all gateways has no sidecars.
+// select nobody. A namespace whose workloads are all gateways, or have no proxy, has no sidecars.
 func (m *mesh) proxies() []*model.Proxy {
 	var out []*model.Proxy
-	routers, others := map[string]bool{}, map[string]bool{}
+	sidecars := map[string]bool{} // namespaces that have sidecars
 	for i, w := range m.workloads {
 		kind := w.proxy
-		if kind == model.RouterProxy {
-			routers[w.object.Namespace] = true
-		} else {
-			others[w.object.Namespace] = true
-		}
+		sidecars[w.object.Namespace] = sidecars[w.object.Namespace] || kind == model.SidecarProxy
 		if kind != "" {
 			pod := w.pod(i)
 			out = append(out, m.proxy(kind, pod.Namespace, pod.Name, pod.Spec.(*corev1.Pod).Status.PodIP, pod.Labels))
 		}
 	}
 	namespaces := map[string]bool{} // that are done
-	for namespace := range routers {
-		namespaces[namespace] = !others[namespace]
+	for _, w := range m.workloads {
+		namespaces[w.object.Namespace] = !sidecars[w.object.Namespace]
 	}
 	sidecarIn := func(namespace string) {
 		if namespace != "" && !namespaces[namespace] {

@@ -31,6 +31,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"BoundVirtualServices":    func(r R, a about) any { return r.BoundVirtualServices(a.ns, a.other+"/"+a.name, a.ns+"/"+a.host) },
 		"ConditionalEnvoyFilters": func(r R, a about) any { return r.ConditionalEnvoyFilters(a.ns) },
 		"DestinationRules":        func(r R, a about) any { return r.DestinationRules(a.other, a.ns, a.host) },
+		"SecretDestinationRules":  func(r R, a about) any { return r.SecretDestinationRules(a.ns, model.SecretName(a.name)) },
 		"DestinationSecrets":      func(r R, a about) any { return r.DestinationSecrets(a.ns) },
 		"Endpoints":               func(r R, a about) any { return r.Endpoints(model.ServiceID{Namespace: a.ns, Hostname: a.host}) },
 		"EnvoyFilters":            func(r R, a about) any { return r.EnvoyFilters(a.ns, model.PatchClusters) },

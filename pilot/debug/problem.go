@@ -20,24 +20,40 @@ type Problem struct {
 	File      string `json:"file,omitempty"`
 	Line      int    `json:"line,omitempty"`
 	AsOf      int64  `json:"asOf,omitempty"` // as model.Origin has it
+	For       *Scope `json:"for,omitempty"`  // nil for all whom the object is for
+}
+
+// Scope is for whom a problem holds: sidecars of namespaces, and workloads of gateways as NAME.NAMESPACE.
+type Scope struct {
+	Sidecars []string `json:"sidecars,omitempty"`
+	Gateways []string `json:"gateways,omitempty"`
 }
 
 // ProblemOf gives a problem as the page has it.
 func ProblemOf(p model.Problem) Problem {
-	return Problem{
+	out := Problem{
 		Kind: string(p.Object.Kind), Namespace: p.Object.Namespace, Name: p.Object.Name, Field: p.Field,
 		Severity: string(p.Severity), Reason: string(p.Reason), Message: p.Message,
 		File: p.Origin.File, Line: p.Origin.Line, AsOf: p.Origin.AsOf,
 	}
+	if p.Scope != (model.Scope{}) {
+		out.For = &Scope{}
+		out.For.Sidecars, out.For.Gateways = p.Scope.Names()
+	}
+	return out
 }
 
 // Model gives the problem that the page was made of.
 func (p Problem) Model() model.Problem {
-	return model.Problem{
+	out := model.Problem{
 		Object: model.Key{Kind: model.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}, Field: p.Field,
 		Severity: model.Severity(p.Severity), Reason: model.Reason(p.Reason), Message: p.Message,
 		Origin: model.Origin{File: p.File, Line: p.Line, AsOf: p.AsOf},
 	}
+	if p.For != nil {
+		out.Scope = model.NewScope(p.For.Sidecars, p.For.Gateways)
+	}
+	return out
 }
 
 // ReadProblems reads /debug/problems.

@@ -12,7 +12,7 @@ import (
 // newPage gives the page for people.
 func (p *plane) newPage() *page.Page {
 	return page.New(page.Options{
-		Connections: p.xds.Connections, Problems: p.board.Problems,
+		Connections: p.xds.Connections, Problems: p.located.Problems,
 		Object: p.object,
 		Service: func(client, host string) *model.Service {
 			if s := p.store.Snapshot(); s != nil {

@@ -70,6 +70,7 @@ type plane struct {
 	registry *prometheus.Registry
 	metrics  *metrics
 	board    *status.Board
+	located  *located // what is on it
 	store    *store.Store
 	mesh     *mesh
 	engine   *push.Engine
@@ -153,6 +154,7 @@ func newPlane(cfg Config) *plane {
 		cfg: cfg, registry: registry, board: status.New(cfg.Logger), mesh: newMesh(), committed: make(chan struct{}), advanced: make(chan struct{}, 1),
 		connections: newConnections(descriptors(), registry), idle: idleConnection, handshake: handshakeTime,
 	}
+	p.located = newLocated(p.board.Problems)
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.MinBundleRefresh, cfg.Logger)
 	p.names = names.New(cmp.Or[names.Resolver](cfg.Resolver, &net.Resolver{}), cfg.Logger)
@@ -229,7 +231,7 @@ func (p *plane) ready() bool { return p.serving.Load() && !p.unhooked.Load() }
 // debugOptions lets the debug pages look into the stages.
 func (p *plane) debugOptions() debug.Options {
 	out := debug.Options{
-		Ready: p.ready, Connections: p.xds.Connections, Problems: p.board.Problems,
+		Ready: p.ready, Connections: p.xds.Connections, Problems: p.located.Problems,
 		Snapshot: func() debug.Snapshot {
 			if s := p.store.Snapshot(); s != nil {
 				return s

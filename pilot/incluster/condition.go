@@ -33,7 +33,7 @@ func conditionFor(kind string, problems []model.Problem) *metav1.Condition {
 	}
 	var text strings.Builder
 	for i, p := range problems {
-		line := strings.TrimPrefix(p.Field+": "+p.Message, ": ")
+		line := strings.TrimPrefix(p.Field+": "+p.Text(), ": ")
 		if i > 0 {
 			line = "; " + line
 		}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -43,16 +44,34 @@ func ClientSecrets(t *networking.ClientTLSSettings) (pair, authorities string) {
 // DestinationSecrets gives the SDS names that a DestinationRule's settings need, sorted.
 func DestinationSecrets(rule *networking.DestinationRule) []string {
 	var out []string
-	add := func(t *networking.ClientTLSSettings) {
+	eachClientTLS(rule, func(_ string, t *networking.ClientTLSSettings) {
 		pair, authorities := ClientSecrets(t)
 		out = append(out, pair, authorities)
-	}
-	for _, p := range policies(rule) {
-		add(p.GetTls())
-		for _, port := range p.GetPortLevelSettings() {
-			add(port.GetTls())
-		}
-	}
+	})
 	slices.Sort(out)
 	return slices.DeleteFunc(slices.Compact(out), func(name string) bool { return name == "" })
+}
+
+// SecretField gives the first field of a DestinationRule that names what has an SDS name.
+func SecretField(rule *networking.DestinationRule, name string) (field string) {
+	eachClientTLS(rule, func(at string, t *networking.ClientTLSSettings) {
+		if pair, authorities := ClientSecrets(t); field == "" && (name == pair || name == authorities) {
+			field = at + ".credentialName"
+		}
+	})
+	return field
+}
+
+// eachClientTLS calls do with the settings of TLS that a DestinationRule has, and where they stand.
+func eachClientTLS(rule *networking.DestinationRule, do func(field string, t *networking.ClientTLSSettings)) {
+	for i, p := range policies(rule) {
+		path := "spec.trafficPolicy"
+		if i > 0 {
+			path = fmt.Sprintf("spec.subsets[%d].trafficPolicy", i-1)
+		}
+		do(path+".tls", p.GetTls())
+		for j, port := range p.GetPortLevelSettings() {
+			do(fmt.Sprintf("%s.portLevelSettings[%d].tls", path, j), port.GetTls())
+		}
+	}
 }

@@ -51,6 +51,7 @@ type Problem struct {
 	Reason   Reason
 	Message  string // what is wrong and what to do, one sentence
 	Origin   Origin
+	Scope    Scope // of whom it holds
 }
 
 // ErrorAt gives a problem at a field of the object by which something of it is not in effect, or denies.
@@ -66,9 +67,9 @@ func (o *Object) WarningAt(field string, reason Reason, message string) Problem 
 // problemAt names what users have written: of an object that is made of Ingresses, what asked for the field.
 func (o *Object) problemAt(field string, severity Severity, reason Reason, message string) Problem {
 	if m, ok := o.MadeOf(field); ok {
-		return Problem{m.Object, m.Field, severity, reason, message, m.Origin}
+		return Problem{m.Object, m.Field, severity, reason, message, m.Origin, Scope{}}
 	}
-	return Problem{o.Key, field, severity, reason, message, o.Origin}
+	return Problem{o.Key, field, severity, reason, message, o.Origin, Scope{}}
 }
 
 // String gives one line: file:line: object field: message. A file's own problem has no object.
@@ -86,8 +87,22 @@ func (p Problem) String() string {
 	if p.Object != (Key{}) || p.Field != "" {
 		b.WriteString(": ")
 	}
-	b.WriteString(p.Message)
+	b.WriteString(p.Text())
 	return b.String()
+}
+
+// Text gives what is wrong, with whom it is so for where that is not everybody.
+func (p Problem) Text() string {
+	if p.Scope == (Scope{}) {
+		return p.Message
+	}
+	return p.Message + "; so it is for " + p.Scope.String()
+}
+
+// OfAnyone gives the problem without its scope.
+func (p Problem) OfAnyone() Problem {
+	p.Scope = Scope{}
+	return p
 }
 
 // CompareProblems orders problems by object, field and message.

@@ -108,6 +108,7 @@ type Engine struct {
 	anonymous *untrustedNodes // of those without, which cannot push the former out
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
+	holders   model.Holders   // of what was reported
 	left      bool            // the last proxy of some class went since they were reported
 	emptied   bool            // the last proxy of some class went since classes were dropped
 }
@@ -333,8 +334,8 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	e.seats[seat] = c
 	if len(g.clients) == 1 {
 		e.metrics.views.Set(float64(len(e.classes)))
-		e.reportNew(g)
 	}
+	e.reportNew(c)
 	return c, nil
 }
 

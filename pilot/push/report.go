@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -12,24 +13,46 @@ func (e *Engine) report() {
 	if e.opts.Report == nil {
 		return
 	}
-	var all []model.Problem
-	seen := map[*model.Problem]struct{}{} // first of a list that several classes share
+	var all []model.Held
+	e.holders = model.Holders{}
+	shared := map[*model.Problem]*model.Held{} // by the first of a list that several classes share
 	for _, g := range e.classes {
 		if len(g.clients) == 0 {
 			continue
 		}
-		all = append(all, e.problems(g)...)
+		by := g.holders()
+		e.holders.Join(by)
+		all = append(all, model.Held{Problems: e.problems(g), By: by})
 		if len(g.shared) == 0 {
 			continue
 		}
-		if _, ok := seen[&g.shared[0]]; !ok {
-			seen[&g.shared[0]] = struct{}{}
-			all = append(all, g.shared...)
+		if shared[&g.shared[0]] == nil {
+			shared[&g.shared[0]] = &model.Held{Problems: g.shared}
+		}
+		shared[&g.shared[0]].By.Join(by)
+	}
+	for _, h := range shared {
+		all = append(all, *h)
+	}
+	e.reported, e.left = model.Scoped(all), false
+	e.opts.Report(e.reported)
+}
+
+// holders gives who the proxies of the class are.
+func (g *classState) holders() (out model.Holders) {
+	for c := range g.clients {
+		out.Join(c.holder())
+		if g.class.Type != model.RouterProxy {
+			break // as all others of the namespace
 		}
 	}
-	slices.SortFunc(all, model.CompareProblems)
-	e.reported, e.left = slices.Compact(all), false
-	e.opts.Report(e.reported)
+	return out
+}
+
+// holder gives who the proxy is. A gateway that does not say of which workload it is counts by its own name.
+func (c *Client) holder() (out model.Holders) {
+	out.Add(c.node.Type, c.node.Namespace, cmp.Or(c.node.Metadata["WORKLOAD_NAME"], c.node.Name))
+	return out
 }
 
 // problems gives those of a class by what users wrote: resources name what they are made from, which may be made of
@@ -89,11 +112,20 @@ func (o *Options) object(k model.Key) *model.Object {
 	return o.Object(k)
 }
 
-// reportNew does so where a class with its first client has a problem that was not reported yet.
-func (e *Engine) reportNew(g *classState) {
+// reportNew does so where a class with its first client has a problem that was not reported yet, or not of it. It also
+// does where nobody of the client's kind was there, who may have none of those that were reported.
+func (e *Engine) reportNew(c *Client) {
+	g, by := c.class, c.holder()
+	if len(e.reported) > 0 && !by.Within(e.holders) {
+		e.report()
+		return
+	}
+	if len(g.clients) > 1 {
+		return
+	}
 	for _, p := range slices.Concat(e.problems(g), g.shared) {
 		at, found := slices.BinarySearchFunc(e.reported, p, model.CompareProblems)
-		if !found || e.reported[at] != p {
+		if !found || e.reported[at].OfAnyone() != p || !e.reported[at].Scope.Has(by) {
 			e.report()
 			return
 		}

@@ -124,10 +124,10 @@ func authoritiesCredential(t *networking.ServerTLSSettings) string {
 	return ""
 }
 
-// secretUse is where a Gateway names a Secret; or that a DestinationRule does, which may be meant for
-// another gateway, so that nobody is told where it is missing.
+// secretUse is where a Gateway names a Secret, or a DestinationRule for a sidecar; or that some DestinationRule does whose
+// host a router may lead to.
 type secretUse struct {
-	object *model.Object // nil for a DestinationRule of a router, which may be meant for others
+	object *model.Object // nil for DestinationRules of a router, which are looked for where the Secret is missing
 	field  string
 	// authorities tells that it is what clients are checked against.
 	authorities bool

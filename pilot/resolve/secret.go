@@ -35,7 +35,7 @@ func NewSecretPlan(r Reader, c *Class) *SecretPlan {
 			continue
 		}
 		for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
-			p.uses[name] = append(p.uses[name], secretUse{o, "spec", strings.HasSuffix(name, model.AuthoritiesSuffix)})
+			p.uses[name] = append(p.uses[name], secretUse{o, model.SecretField(o.Spec.(*networking.DestinationRule), name), strings.HasSuffix(name, model.AuthoritiesSuffix)})
 		}
 	}
 	return p
@@ -74,10 +74,13 @@ func (p *SecretPlan) SameSecret(other *SecretPlan, name string) bool {
 // on, or keeps what it has, and is reported.
 func (p *SecretPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem) {
 	uses := p.uses[name]
+	lost := func(why string) (*ir.Secret, []model.Problem) {
+		return nil, append(atUses(uses, model.ReasonReference, why), p.atRules(r, name, why)...)
+	}
 	own := strings.TrimPrefix(name, ir.SecretKubernetes)
 	if ns, rest, qualified := strings.Cut(own, "/"); qualified {
 		if ns != p.class.Namespace {
-			return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("the Secret is of namespace %s, and %ss get those of their own, %s", ns, p.proxy(), p.class.Namespace))
+			return lost(fmt.Sprintf("the Secret is of namespace %s, and %ss get those of their own, %s", ns, p.proxy(), p.class.Namespace))
 		}
 		own = rest
 	}
@@ -86,7 +89,7 @@ func (p *SecretPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem)
 		o = r.Object(model.Key{Kind: model.KindSecret, Namespace: p.class.Namespace, Name: base})
 	}
 	if o == nil {
-		return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("there is no Secret %s in the %s's namespace %s; add it", own, p.proxy(), p.class.Namespace))
+		return lost(fmt.Sprintf("there is no Secret %s in the %s's namespace %s; add it", own, p.proxy(), p.class.Namespace))
 	}
 	var out *ir.Secret
 	var field string
@@ -121,6 +124,23 @@ func atUses(uses []secretUse, reason model.Reason, why string) []model.Problem {
 	for _, u := range uses {
 		if u.object != nil {
 			out = append(out, u.problem(reason, why))
+		}
+	}
+	return sortProblems(out)
+}
+
+// atRules reports what a router lacks at the DestinationRules that it goes by. They are warnings, since a rule may be meant
+// for another gateway, which has it.
+func (p *SecretPlan) atRules(r Reader, name, why string) []model.Problem {
+	if p.class.Type != model.RouterProxy {
+		return nil
+	}
+	var out []model.Problem
+	for _, o := range r.SecretDestinationRules(p.class.Namespace, name) {
+		rule := o.Spec.(*networking.DestinationRule)
+		if rule.GetWorkloadSelector() == nil || slices.Contains(p.class.DestinationRules, o.Key) {
+			out = append(out, o.WarningAt(model.SecretField(rule, name), model.ReasonReference,
+				why+", until then the gateway reaches the host by no TLS that needs it, and requests get a 503"))
 		}
 	}
 	return sortProblems(out)

@@ -36,8 +36,9 @@ func New(logger *slog.Logger) *Board {
 	}
 }
 
-// withoutLine gives what a problem says, wherever in its file it stands.
-func withoutLine(p model.Problem) model.Problem {
+// withoutPlace gives what a problem says, wherever in its file it stands and whoever has it: both change while it lasts.
+func withoutPlace(p model.Problem) model.Problem {
+	p = p.OfAnyone()
 	p.Origin.Line, p.Origin.AsOf = 0, 0
 	return p
 }
@@ -101,7 +102,7 @@ func printable(p model.Problem) model.Problem {
 func distinct(problems []model.Problem) map[model.Problem]model.Problem {
 	out := make(map[model.Problem]model.Problem, len(problems))
 	for _, p := range problems {
-		out[withoutLine(p)] = p
+		out[withoutPlace(p)] = p
 	}
 	return out
 }
@@ -123,6 +124,9 @@ func attributes(stage string, p model.Problem) []any {
 	}
 	if p.Origin.File != "" {
 		attrs = append(attrs, slog.String("file", p.Origin.File), slog.Int("line", p.Origin.Line))
+	}
+	if p.Scope != (model.Scope{}) {
+		attrs = append(attrs, slog.String("for", p.Scope.String()))
 	}
 	return attrs
 }

@@ -273,6 +273,11 @@ func (r Reader) DestinationSecrets(client string) []string {
 	return r.names(tableDestinationSecrets, client, "")
 }
 
+// SecretDestinationRules gives the DestinationRules that need one of the DestinationSecrets, model.Older first.
+func (r Reader) SecretDestinationRules(client, name string) []*model.Object {
+	return r.joined(tableDestinationSecrets, client, "", name)
+}
+
 // FailoverLabels gives the labels of which failover priorities of DestinationRules take a proxy's own value, of
 // those exported to a client, sorted.
 func (r Reader) FailoverLabels(client string) []string {

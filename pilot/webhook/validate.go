@@ -40,7 +40,7 @@ func (s *server) validate(_ *http.Request, asked *request[json.RawMessage], wron
 	}
 	var faults []string
 	for _, p := range s.objects.problems(asked.Object) {
-		text := strings.TrimPrefix(p.Field+": "+p.Message, ": ")
+		text := strings.TrimPrefix(p.Field+": "+p.Text(), ": ")
 		if p.Severity == model.SeverityError && p.Reason != model.ReasonNotTranslated {
 			faults = append(faults, text)
 		} else {

@@ -24,18 +24,24 @@ import (
 const problemsEvery = 500 * time.Millisecond
 
 // readProblems gives what replicas of a control plane have to say about objects, each problem
-// once, in the order in which they are told.
+// once and for all who have it, in the order in which they are told.
 func readProblems(all []json.RawMessage) ([]debug.Problem, error) {
-	out, told := []debug.Problem{}, map[model.Problem]bool{}
+	out, told := []debug.Problem{}, map[model.Problem]int{} // the places in out
 	for _, data := range all {
 		var p debug.Problem
 		if err := json.Unmarshal(data, &p); err != nil {
 			return nil, fmt.Errorf("the control plane's answer is not a list of problems: %w", err)
 		}
-		if same := p.Model().OfAnyProxy(); !told[same] {
-			told[same] = true
+		same := p.Model().OfAnyProxy().OfAnyone()
+		at, known := told[same]
+		if !known {
+			told[same] = len(out)
 			out = append(out, p)
+			continue
 		}
+		first := out[at].Model()
+		first.Scope = first.Scope.Or(p.Model().Scope)
+		out[at] = debug.ProblemOf(first)
 	}
 	return out, nil
 }
