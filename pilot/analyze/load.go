@@ -3,7 +3,6 @@ package analyze
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
@@ -164,9 +163,6 @@ func (m *mesh) problems(all []model.Problem) {
 		}
 		f.Code = m.codeOf(p)
 		f.Unknown = p.Object.Kind == "" || p.Reason == model.ReasonNotTranslated && p.Field == "" && p.Severity == model.SeverityWarning
-		if f.Code == notFound && strings.HasPrefix(p.Field, gatewaysField) {
-			f.Level = Error // as other names of Gateways, hosts and subsets that lead nowhere
-		}
 		m.findings = append(m.findings, f)
 	}
 }

@@ -56,6 +56,11 @@ func TestProblemsOfEveryProxyAreFound(t *testing.T) {
 				if !slices.ContainsFunc(found, func(f analyze.Finding) bool { return says(f, problem) }) {
 					t.Errorf("%s: proxy %s: %s is not found", filepath.Base(path), p.Name, problem)
 				}
+				for _, f := range found { // one thing that is told of a field has one level, whoever tells it
+					if f.Object == problem.Object && f.Field == problem.Field && !slices.Contains([]string{"IST0106", "IST0162"}, f.Code) && string(f.Level) != string(problem.Severity) {
+						t.Errorf("%s: %s is %s of a running mesh, and %s of files: %s", filepath.Base(path), problem, problem.Severity, f.Level, f.Message)
+					}
+				}
 			}
 		}
 	}

@@ -175,7 +175,7 @@ func (b *bindings) bind(r Reader, field, name string) bool {
 	namespace, own, _ := strings.Cut(name, "/")
 	gateway := r.Object(model.Key{Kind: model.KindGateway, Namespace: namespace, Name: own})
 	if gateway == nil {
-		b.report(field, "there is no Gateway "+name+"; nobody serves the hosts there until there is one")
+		b.problems = append(b.problems, b.vs.ErrorAt(field, model.ReasonReference, "there is no Gateway "+name+"; nobody serves the hosts there until there is one"))
 		return false
 	}
 	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
