@@ -119,7 +119,7 @@ func (s *ruleSet) destination(field string, d *networking.Destination) target {
 	return t
 }
 
-// checkReference reports destinations that lead nowhere. What gets there fails, so they are no mere warnings.
+// checkReference warns of destinations that lead nowhere.
 func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	end := "requests get a 503"
 	switch {
@@ -130,12 +130,12 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	}
 	switch {
 	case t.service == nil:
-		s.nowhere(field+".host", "no service "+host+" is visible to the proxies that the rule is for; "+end+" until there is one")
+		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible to the proxies that the rule is for; "+end+" until there is one")
 	case t.port == nil:
-		s.nowhere(field+".port", fmt.Sprintf("service %s has no port %d; %s until it has one", host, port, end))
+		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; %s until it has one", host, port, end))
 	case t.subset != "":
 		if ruleFor(s.r, s.c, t.service).subset(t.subset) == nil {
-			s.nowhere(field+".subset", fmt.Sprintf("no DestinationRule in force for %s has a subset %q; %s until one has", host, t.subset, end))
+			s.warn(field+".subset", model.ReasonReference, fmt.Sprintf("no DestinationRule in force for %s has a subset %q; %s until one has", host, t.subset, end))
 		}
 	}
 }

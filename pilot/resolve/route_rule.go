@@ -168,12 +168,5 @@ func (s *ruleSet) warn(field string, reason model.Reason, message string) {
 	}
 }
 
-// nowhere reports a destination to which nothing gets.
-func (s *ruleSet) nowhere(field, message string) {
-	if !s.broken {
-		s.report(s.written().ErrorAt(field, model.ReasonReference, message))
-	}
-}
-
 // written gives the object in which the present rule is written.
 func (s *ruleSet) written() *model.Object { return cmp.Or(s.owner, s.vs.Object) }
