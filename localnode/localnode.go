@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
@@ -48,12 +49,18 @@ type Config struct {
 	// Egress passes unknown names on to the host's nameservers, and lets packets for elsewhere
 	// out to the host, which forwards them if it is set up to do so.
 	Egress bool
-	// Inject gives the pod with its sidecar; false when the pod is to run as it is. The pod's
-	// owner is in its ownerReferences. Nil injects nothing.
-	Inject func(pod *corev1.Pod, namespace *corev1.Namespace) (*corev1.Pod, bool, error)
+	// Inject gives the pod with its sidecar, by what the directories say as it is made; false when the
+	// pod is to run as it is. The pod's owner is in its ownerReferences. Nil injects nothing.
+	Inject func(pod *corev1.Pod, namespace *corev1.Namespace, by Injection) (*corev1.Pod, bool, error)
 	Log    *slog.Logger
 	// Events gets what a user wants to hear: progress, warnings. It must not block.
 	Events func(Event)
+}
+
+// Injection is what the directories say of how pods get their sidecars. It counts for pods that are made after it.
+type Injection struct {
+	Mesh         *meshconfig.MeshConfig // nil for the defaults
+	ProxyConfigs []*model.Object        // of all namespaces
 }
 
 // Event is one piece of news about a mesh.

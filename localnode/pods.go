@@ -128,7 +128,7 @@ func (c *controller) prepare(p *corev1.Pod, d defaults) (*corev1.Pod, error) {
 	if c.cfg.Inject == nil {
 		return p, admit.Pod(p)
 	}
-	out, _, err := c.cfg.Inject(p, c.namespaceOf(p.Namespace, d))
+	out, _, err := c.cfg.Inject(p, c.namespaceOf(p.Namespace, d), c.world.injection())
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -87,23 +88,28 @@ func (w *world) isSynced() bool {
 	return w.synced
 }
 
-// list gives the objects of a kind in the order of their keys.
+// list gives the content of the objects of a kind in the order of their keys.
 func list[T any](w *world, kind model.Kind) []T {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	var keys []model.Key
-	for k := range w.objects {
-		if k.Kind == kind {
-			keys = append(keys, k)
+	var out []T
+	for _, o := range w.ofKind(kind) {
+		if spec, ok := o.Spec.(T); ok {
+			out = append(out, spec)
 		}
 	}
-	slices.SortFunc(keys, model.Key.Compare)
-	out := make([]T, 0, len(keys))
-	for _, k := range keys {
-		if o, ok := w.objects[k].Spec.(T); ok {
+	return out
+}
+
+// ofKind gives the objects of a kind in the order of their keys.
+func (w *world) ofKind(kind model.Kind) []*model.Object {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var out []*model.Object
+	for k, o := range w.objects {
+		if k.Kind == kind {
 			out = append(out, o)
 		}
 	}
+	slices.SortFunc(out, func(a, b *model.Object) int { return a.Key.Compare(b.Key) })
 	return out
 }
 
@@ -117,6 +123,12 @@ func get[T any](w *world, key model.Key) (T, bool) {
 	}
 	t, ok := o.Spec.(T)
 	return t, ok
+}
+
+// injection gives what is said of sidecars at present.
+func (w *world) injection() Injection {
+	mesh, _ := get[*meshconfig.MeshConfig](w, model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName})
+	return Injection{Mesh: mesh, ProxyConfigs: w.ofKind(model.KindProxyConfig)}
 }
 
 // ConfigMap implements volume.Objects. Those of the CA are in every namespace, as the control plane would put

@@ -139,19 +139,11 @@ func (u *upOptions) config(dirs []string) (localnode.Config, error) {
 		return cfg, &exitError{exitPreflight, fmt.Errorf("no image tarballs in %s: run `make images`", u.images)}
 	}
 	cfg.Images = images
-	mesh, err := readMesh(cfg.Dirs)
-	if err != nil {
-		return cfg, err
-	}
 	if _, err := readAliases(cfg.Dirs); err != nil {
 		return cfg, err
 	}
 	cfg.Aliases = func() (map[string]string, error) { return readAliases(cfg.Dirs) }
-	configs, err := readProxyConfigs(cfg.Dirs)
-	if err != nil {
-		return cfg, err
-	}
-	cfg.Inject, err = injector(mesh, configs, u.envoy)
+	cfg.Inject, err = injector(u.envoy)
 	return cfg, err
 }
 

@@ -11,41 +11,15 @@ import (
 	"slices"
 	"strings"
 
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxystatus"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/localnode"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
-
-// readMesh reads the mesh's configuration in the directories. What is wrong with other objects is
-// reported when the mesh runs.
-func readMesh(dirs []string) (*meshconfig.MeshConfig, error) {
-	mesh := model.DefaultMeshConfig()
-	err := readObjects(dirs, nil, func(o *model.Object) error {
-		if spec, ok := o.Spec.(*meshconfig.MeshConfig); ok {
-			mesh = spec
-		}
-		return nil
-	})
-	return mesh, err
-}
-
-// readProxyConfigs reads the ProxyConfig objects in the directories. They count for pods that are made after
-// it.
-func readProxyConfigs(dirs []string) ([]*model.Object, error) {
-	var out []*model.Object
-	err := readObjects(dirs, []byte(model.KindProxyConfig), func(o *model.Object) error {
-		if o.Kind == model.KindProxyConfig {
-			out = append(out, o)
-		}
-		return nil
-	})
-	return out, err
-}
 
 // readObjects calls take with each object in the files of the directories that hold a text.
 func readObjects(dirs []string, holds []byte, take func(o *model.Object) error) error {
@@ -82,19 +56,20 @@ const envoyPath = "/usr/local/bin/envoy"
 
 // injector gives what adds the sidecar to a pod. envoy, where it is set, takes the place of the
 // image's own.
-func injector(mesh *meshconfig.MeshConfig, configs []*model.Object, envoy string) (func(*corev1.Pod, *corev1.Namespace) (*corev1.Pod, bool, error), error) {
-	// A local mesh revokes nothing, and its volumes are not mounted within one another.
-	values := []byte("global: {mountCACRL: false}")
-	in, err := inject.New(inject.Options{Mesh: mesh, ProxyConfigs: configs, NativeSidecar: true, Values: values})
-	if err != nil {
-		return nil, err
-	}
+func injector(envoy string) (func(*corev1.Pod, *corev1.Namespace, localnode.Injection) (*corev1.Pod, bool, error), error) {
 	if envoy != "" {
+		var err error
 		if envoy, err = filepath.Abs(envoy); err != nil {
 			return nil, err
 		}
 	}
-	return func(pod *corev1.Pod, ns *corev1.Namespace) (*corev1.Pod, bool, error) {
+	return func(pod *corev1.Pod, ns *corev1.Namespace, by localnode.Injection) (*corev1.Pod, bool, error) {
+		// A local mesh revokes nothing, and its volumes are not mounted within one another.
+		values := []byte("global: {mountCACRL: false}")
+		in, err := inject.New(inject.Options{Mesh: by.Mesh, ProxyConfigs: by.ProxyConfigs, NativeSidecar: true, Values: values})
+		if err != nil {
+			return nil, false, err
+		}
 		out, injected, err := in.Pod(pod, ns, inject.Owner{})
 		if err == nil && injected && envoy != "" {
 			out = out.DeepCopy() // it shares with others what it points to
