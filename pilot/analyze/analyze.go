@@ -80,19 +80,23 @@ type File struct {
 // Files gives the findings of all files together, by file and line. The error is ctx's.
 func Files(ctx context.Context, files []File) ([]Finding, error) {
 	m := load(files)
-	loaded := m.findings
+	if err := m.translate(ctx); err != nil {
+		return nil, err
+	}
+	return m.compared(), nil
+}
+
+// compared adds what analyzers find to what the control plane says, each finding once.
+func (m *mesh) compared() []Finding {
+	said := m.findings
 	m.findings = nil
 	for _, analyze := range Analyzers() {
 		analyze.find(m)
 	}
 	analyzed := m.findings
-	m.findings = loaded
-	if err := m.translate(ctx); err != nil {
-		return nil, err
-	}
 	told := toldBy(analyzed)
-	m.findings = append(slices.DeleteFunc(merged(m.findings), func(f Finding) bool { return m.repeats(f, told) }), analyzed...)
-	return m.sorted(), nil
+	m.findings = append(slices.DeleteFunc(merged(said), func(f Finding) bool { return m.repeats(f, told) }), analyzed...)
+	return m.sorted()
 }
 
 // Objects gives the findings about each object for itself, by file and line: what a control plane would

@@ -19,10 +19,15 @@ import (
 // effect are told by the source.
 func deprecatedAnnotations(m *mesh) {
 	for _, o := range m.objects {
-		m.deprecatedAt(o, "metadata", o.Annotations, o.Kind)
+		if _, running := o.Spec.(*model.Pod); !running { // of replicas one tells it
+			m.deprecatedAt(o, "metadata", o.Annotations, o.Kind)
+		}
 	}
 	for _, w := range m.workloads {
-		if w.object.Kind != model.KindPod {
+		switch {
+		case w.running:
+			m.deprecatedAt(w.object, "metadata", w.meta.Annotations, model.KindPod)
+		case w.object.Kind != model.KindPod:
 			m.deprecatedAt(w.object, w.field+".metadata", w.meta.Annotations, model.KindPod)
 		}
 	}
@@ -94,7 +99,7 @@ func (m *mesh) deprecatedIn(o *model.Object, path string, msg protoreflect.Messa
 // a pod is refused.
 func wrongAnnotations(m *mesh) {
 	for _, w := range m.workloads {
-		if w.proxy == "" || w.bringsProxy() {
+		if w.running || w.proxy == "" || w.bringsProxy() {
 			continue
 		}
 		prefix := strings.TrimSuffix(strings.TrimSuffix(w.field, "spec"), ".")

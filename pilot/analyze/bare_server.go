@@ -108,7 +108,7 @@ func (m *mesh) bareEndpoints(svc *model.Service, rule tlsRule) (bare []*workload
 		}
 		seen[w] = true
 		all++
-		if w.proxy == "" {
+		if !w.hasProxy() {
 			bare = append(bare, w)
 		}
 	}

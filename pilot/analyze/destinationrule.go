@@ -92,7 +92,7 @@ func (m *mesh) anyEndpoint(services []*model.Service, labels map[string]string) 
 func portNames(m *mesh) {
 	for _, svc := range of[*corev1.Service](m, model.KindService) {
 		parsed := m.hosts[model.ResolveHost(svc.Name, svc.Namespace, m.domain)]
-		if len(parsed) == 0 || svc.Namespace == "kube-system" || svc.Name == "kubernetes" {
+		if len(parsed) == 0 || svc.Namespace == "kube-system" || svc.Name == "kubernetes" || ofControlPlane(svc.Object) {
 			continue
 		}
 		for i, port := range svc.spec.Spec.Ports {
@@ -104,6 +104,12 @@ func portNames(m *mesh) {
 				"the name %q of port %d does not tell the protocol, so proxies find it out by looking at the first bytes; name it PROTOCOL or PROTOCOL-NAME, as http-web, or set appProtocol", port.Name, port.Port)
 		}
 	}
+}
+
+// ofControlPlane tells whether a Service is of the mesh itself, its gateways among it, as Istio's tool knows them.
+func ofControlPlane(svc *model.Object) bool {
+	_, named := svc.Labels["istio"]
+	return named || svc.Labels["release"] == "istio"
 }
 
 // servicesWithoutWorkload finds Services whose selector no workload of the files has.

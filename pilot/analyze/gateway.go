@@ -70,7 +70,7 @@ func gatewaysWithoutWorkload(m *mesh) {
 			m.report(gw.Object, "spec.selector", noWorkloads, Warning,
 				"it selects %s, whose proxy is a sidecar, so it has no effect there; select the pods of a gateway", selected[0])
 		case len(selected) > 0:
-		case model.HasLabels(ingressLabels(), gw.spec.GetSelector()):
+		case m.seldomAmongFiles("", gw.spec.GetSelector()):
 			m.report(gw.Object, "spec.selector", notFound, Info,
 				"no workload of these files has the labels %s; `pilotctl up` runs such a gateway by itself, a cluster has to have one", model.LabelSet(gw.spec.GetSelector()))
 		default:

@@ -15,8 +15,18 @@ const ingressName, ingressAccount = "istio-ingressgateway", "istio-ingressgatewa
 // usualIngressOnly says of an object that what it is for is not among the files, but is in most meshes.
 const usualIngressOnly = "only the ingress gateway that Istio's default profile or pilotctl up runs is meant, which is not among the files"
 
-// usualIngressHost is the host of that gateway's Service.
+// seldomAmongFiles tells whether labels, in a namespace or in all of them (""), select the usual ingress gateway where
+// only files are known, which seldom have it.
+func (m *mesh) seldomAmongFiles(namespace string, labels map[string]string) bool {
+	usual := m.usualIngress()
+	return !m.running && (namespace == "" || namespace == usual.Namespace) && model.HasLabels(usual.Labels, labels)
+}
+
+// usualIngressHost is the host of that gateway's Service where only files are known.
 func (m *mesh) usualIngressHost() string {
+	if m.running {
+		return ""
+	}
 	return ingressName + "." + m.usualIngress().Namespace + ".svc." + m.domain
 }
 

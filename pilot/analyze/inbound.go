@@ -99,7 +99,7 @@ func (m *mesh) identity(namespace, account string) string {
 func Inbound(files []File, namespace, name string) (*Receiver, error) {
 	m := load(files)
 	var names []string
-	for _, p := range m.proxies() {
+	for _, p := range m.proxies(nil) {
 		if p.Name == Any {
 			continue
 		}

@@ -39,14 +39,14 @@ func unlabelledNamespaces(m *mesh) {
 			continue
 		}
 		for _, w := range m.selected(ns.Name, nil) {
-			if w.injectLabel() == "" && w.proxy == "" {
+			if w.injectLabel() == "" && !w.hasProxy() {
 				m.report(ns.Object, "metadata.labels", notInjected, Info, "its pods, as those of %s, get no sidecar; label it %s=enabled, or %s=disabled to say that none is wanted", w, model.LabelInjection, model.LabelInjection)
 				break
 			}
 		}
 	}
 	for _, w := range m.workloads { // what stands there as a Pod is what a cluster was asked for
-		if ns := m.namespace(w.object.Namespace); ns != nil && w.object.Kind == model.KindPod && model.ProxyContainerOf(&w.spec) == nil && w.proxy != "" && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
+		if m.lacksProxy(w) {
 			m.report(w.object, "", missingProxy, Warning, "the pod runs without a sidecar though its namespace asks for one; create it anew")
 		}
 	}

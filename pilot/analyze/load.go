@@ -19,6 +19,7 @@ type mesh struct {
 	config    *meshconfig.MeshConfig
 	domain    string
 	cluster   string          // by which proxies know the control plane's own
+	running   bool            // it is a mesh that runs, which has all that it is to have
 	objects   []*model.Object // that can take effect, in the order of files
 	refused   []file.Refusal  // what cannot
 	denials   []*model.Object // are in effect in the place of what was refused
@@ -132,9 +133,7 @@ func (m *mesh) settle() {
 		}
 		if w := templated(o); w != nil {
 			w.proxy = m.proxyOf(m.namespace(o.Namespace), w)
-			m.workloads = append(m.workloads, w)
-			m.index.workloads.add(w, w.object.Namespace, w.meta.Labels)
-			m.index.pods[w.object.Namespace+"/"+w.podName()] = w
+			m.addWorkload(w)
 		}
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain, Cluster: m.cluster})

@@ -61,7 +61,7 @@ func Compare(ctx context.Context, former, files []File) (before, after *Translat
 
 func translate(ctx context.Context, files []File, settings resolve.Settings, d *decoder) (*Translation, error) {
 	m := load(files)
-	return m.translated(ctx, m.proxies(), settings, d)
+	return m.translated(ctx, m.proxies(nil), settings, d)
 }
 
 // translated makes what proxies would run.

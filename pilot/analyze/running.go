@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -35,7 +33,18 @@ func (r *Running) Translate(ctx context.Context) (*Translation, error) {
 // (addresses, status), and all others stay. What pods a Deployment or another controller of the files has get the
 // labels of its template; where it has none yet, one pod is added. The error is ctx's.
 func (r *Running) Compare(ctx context.Context, files []File) (before, after *Translation, err error) {
-	now, next := r.decoded(nil), r.decoded(files)
+	now, next, renewed := r.applied(files)
+	d := newDecoder()
+	if before, err = r.translated(ctx, now, r.Proxies, d); err != nil {
+		return nil, nil, err
+	}
+	after, err = r.translated(ctx, next, renewed, d)
+	return before, after, err
+}
+
+// applied gives the mesh as it is and as it would be if files were applied, and the proxies that would be connected.
+func (r *Running) applied(files []File) (now, next *mesh, renewed []model.Proxy) {
+	now, next = r.decoded(nil), r.decoded(files)
 	now.apply(r.Objects)
 	own := keysOf(next.objects)
 	changed := next.apply(r.Objects)
@@ -44,18 +53,13 @@ func (r *Running) Compare(ctx context.Context, files []File) (before, after *Tra
 	next.unslice(again)
 	now.settle()
 	next.settle()
-	d := newDecoder()
-	if before, err = r.translated(ctx, now, r.Proxies, d); err != nil {
-		return nil, nil, err
-	}
-	after, err = r.translated(ctx, next, renewedProxies(now, next, r.Proxies, changed), d)
-	return before, after, err
+	return now, next, renewedProxies(now, next, r.Proxies, changed)
 }
 
 // decoded has the objects of files, as the mesh reads them.
 func (r *Running) decoded(files []File) *mesh {
 	m := decoded(files)
-	m.texts.read = r.Read
+	m.running, m.texts.read = true, r.Read
 	m.domain, m.cluster = cmp.Or(r.Domain, m.domain), cmp.Or(r.Cluster, m.cluster)
 	if r.Injection != nil {
 		m.injectors = injectors{policies: []inject.Policy{*r.Injection}}
@@ -65,17 +69,7 @@ func (r *Running) decoded(files []File) *mesh {
 
 // translated makes what connected proxies run, and those that the workloads of the files could have.
 func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Proxy, d *decoder) (*Translation, error) {
-	proxies := make([]*model.Proxy, 0, len(connected)+len(m.workloads))
-	for i := range connected {
-		proxies = append(proxies, &connected[i])
-	}
-	for i, w := range m.workloads {
-		if kind := w.proxy; kind != "" {
-			pod := w.pod(i)
-			proxies = append(proxies, m.proxy(kind, pod.Namespace, pod.Name, pod.Spec.(*corev1.Pod).Status.PodIP, pod.Labels))
-		}
-	}
-	out, err := m.translated(ctx, proxies, r.Settings, d)
+	out, err := m.translated(ctx, m.beside(connected), r.Settings, d)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +97,7 @@ func renewedProxies(now, next *mesh, connected []model.Proxy, changed map[model.
 			continue
 		}
 		if ok {
-			p = beside(p, c.next.Spec.(*model.Pod))
+			p = proving(p, c.next.Spec.(*model.Pod))
 		}
 		out = append(out, p)
 	}
@@ -117,8 +111,8 @@ func renewedProxies(now, next *mesh, connected []model.Proxy, changed map[model.
 	return out
 }
 
-// beside gives a proxy as it would be in a renewed pod: it proves the pod's account, whatever the former one had.
-func beside(p model.Proxy, pod *model.Pod) model.Proxy {
+// proving gives a proxy as it would be in a renewed pod: it proves the pod's account, whatever the former one had.
+func proving(p model.Proxy, pod *model.Pod) model.Proxy {
 	p.ServiceAccount = pod.ServiceAccount
 	if p.Proof != nil {
 		proof := *p.Proof

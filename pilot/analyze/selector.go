@@ -104,7 +104,7 @@ func selectorsWithoutWorkload(m *mesh) {
 		if len(labels) == 0 || len(m.selected(namespace, labels)) > 0 {
 			return
 		}
-		if usual := m.usualIngress(); (namespace == "" || namespace == usual.Namespace) && model.HasLabels(usual.Labels, labels) {
+		if m.seldomAmongFiles(namespace, labels) {
 			m.report(o, field, notFound, Info, usualIngressOnly)
 		} else {
 			m.report(o, field, noWorkloads, Warning, "no workload %s has the labels %s, so it has no effect; correct them, or deploy such pods", where, model.LabelSet(labels))
@@ -209,8 +209,12 @@ func sortedPorts[V any](ports map[uint32]V) []uint32 {
 	return out
 }
 
-// listens tells whether a container of a workload says that it has a port, or a Service leads to it.
+// listens tells whether a container of a workload says that it has a port, or a Service leads to it; that of a pod that
+// runs may always.
 func (m *mesh) listens(w *workload, port uint32) bool {
+	if w.running {
+		return true
+	}
 	for _, c := range slices.Concat(w.spec.Containers, w.spec.InitContainers) {
 		for _, p := range c.Ports {
 			if uint32(p.ContainerPort) == port {

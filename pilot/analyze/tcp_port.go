@@ -55,7 +55,10 @@ func (m *mesh) inboundPorts(w *workload) inboundPorts {
 	if known {
 		return out
 	}
-	pod := w.pod(0)
+	pod := w.object
+	if !w.running {
+		pod = w.pod(0)
+	}
 	class := resolve.Classify(m.reader, m.proxy(w.proxy, pod.Namespace, pod.Name, "10.255.0.1", pod.Labels))
 	for _, in := range class.Inbound {
 		if in.Protocol.IsHTTP() || in.Protocol == model.ProtocolAuto {

@@ -27,6 +27,8 @@ type workload struct {
 	spec   corev1.PodSpec
 	proxy  model.ProxyType // of its pods, as mesh.proxyOf decides; "" for none
 	none   bool            // it asks for no pods (replicas: 0)
+	// running tells that it is a pod that runs, or a machine: of its ports those are known alone that have names.
+	running bool
 }
 
 // templated gives the workload that an object is; nil for none.
@@ -180,7 +182,12 @@ func (w *workload) pod(i int) *model.Object {
 }
 
 // podName is that of the pod that stands for a workload.
-func (w *workload) podName() string { return string(w.object.Kind) + "." + w.object.Name }
+func (w *workload) podName() string {
+	if w.running {
+		return w.object.Name
+	}
+	return string(w.object.Kind) + "." + w.object.Name
+}
 
 // withTLSMode adds to a pod's labels that it takes the mesh's mutual TLS, as the injector does for sidecars. The pod may
 // say otherwise, and gateways take what their servers say.

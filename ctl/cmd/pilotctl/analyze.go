@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,28 +23,33 @@ type analysis struct {
 	suppress                   []string
 	recursive                  bool
 	analyzeFlags
+	at       place // the mesh that runs
+	revision string
 	// layered has an object of a later file take the place of one of an earlier file, as those of a later directory
 	// do, in place of being told as defined twice.
 	layered bool
 }
 
-func newAnalyze() *cobra.Command {
-	a := &analysis{}
+func newAnalyze(o *options) *cobra.Command {
+	a := &analysis{at: place{options: o}}
 	cmd := &cobra.Command{
-		Use: "analyze DIR|FILE [DIR|FILE...]", Short: "Tell what is wrong with configuration before it runs",
-		Long: `Tell what is wrong with the objects in directories and files, without a mesh.
+		Use: "analyze [DIR|FILE...]", Short: "Tell what is wrong with configuration, before it runs or in the running mesh",
+		Long: `Tell what is wrong with the objects in directories and files, without a mesh; without any, with
+those of the running mesh. With --use-kube files are taken as if they were applied to that mesh: an
+object of the files takes the place of the one that is there, and all others stay.
 
 All that "pilotctl problems" would say of any proxy that the files' workloads and gateways
 could have is found by the control plane's own code. Objects are then compared with each
 other: references that lead nowhere, rules that are never used, selectors that select nobody.
 Codes are Istio's (https://istio.io/latest/docs/reference/config/analysis); what Istio has no
-code for has "-".
+code for has "-". Of a running mesh the control plane tells its objects, its proxies and its problems, also
+those of "pilotctl problems"; pods are the workloads, of whose ports only those with names are known.
 
 ` + injectionHelp + `
 
 Exit codes: 0 nothing is as bad as --failure-threshold, 79 something is, 1 a file cannot be
-read, 2 wrong usage.`,
-		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",
+read or the mesh does not answer, 2 wrong usage.`,
+		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze\n  pilotctl analyze --use-kube rule.yaml\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",
 		Args:    usage.Args(a.arguments),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
 
@@ -61,15 +64,14 @@ read, 2 wrong usage.`,
 	completion(cmd, "failure-threshold", words("info", "warning", "error"))
 	completion(cmd, "output-threshold", words("info", "warning", "error"))
 	a.analyzeFlags.register(cmd)
+	a.at.register(cmd)
+	cmd.Flags().StringVar(&a.revision, "revision", "", "revision of the control plane, where the mesh has several: its objects and its proxies")
 	return cmd
 }
 
 func (a *analysis) run(cmd *cobra.Command, args []string) error {
 	if a.list {
 		return listAnalyzers(cmd.OutOrStdout())
-	}
-	if a.kube {
-		return usageError(errors.New("analyze reads files; pilotctl problems tells what is not in effect in a running mesh, and pilotctl diff what files would change there"))
 	}
 	failure, ok := analyze.ParseLevel(a.failure)
 	if !ok {
@@ -85,12 +87,12 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 	if err := a.checkSuppress(); err != nil {
 		return usageError(err)
 	}
-	found, err := a.findings(cmd.Context(), cmd.InOrStdin(), args)
+	found, err := a.findings(cmd, args)
 	if err != nil && !isUnread(err) {
 		return err
 	}
 	if a.verbose {
-		fmt.Fprintf(cmd.ErrOrStderr(), "analyzed %s by the checks of the control plane and %d analyzers\n", strings.Join(args, ", "), len(analyze.Analyzers()))
+		fmt.Fprintf(cmd.ErrOrStderr(), "analyzed %s by the checks of the control plane and %d analyzers\n", a.subject(args), len(analyze.Analyzers()))
 	}
 	a.colour(cmd)
 	shown := slices.DeleteFunc(slices.Clone(found), func(f analyze.Finding) bool { return !f.Level.AtLeast(threshold) })
@@ -98,16 +100,19 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 		return cmp.Or(failed, err)
 	}
 	if slices.ContainsFunc(found, func(f analyze.Finding) bool { return f.Level.AtLeast(failure) }) {
-		return &exitError{exitFindings, fmt.Errorf("analyze found what is at least %s in %s", strings.ToLower(string(failure)), strings.Join(args, ", "))}
+		return &exitError{exitFindings, fmt.Errorf("analyze found what is at least %s in %s", strings.ToLower(string(failure)), a.subject(args))}
 	}
 	return nil
 }
 
 // findings gives those that are not suppressed; with an unreadError those of the files that can be read.
-func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string) ([]analyze.Finding, error) {
-	files, unread := a.files(stdin, args)
-	if unread != nil && !isUnread(unread) {
-		return nil, unread
+func (a *analysis) findings(cmd *cobra.Command, args []string) ([]analyze.Finding, error) {
+	var files []analyze.File
+	var unread error
+	if len(args) > 0 {
+		if files, unread = a.files(cmd.InOrStdin(), args); unread != nil && !isUnread(unread) {
+			return nil, unread
+		}
 	}
 	if a.meshFile != "" {
 		data, err := readFile(a.meshFile, maxText)
@@ -116,7 +121,11 @@ func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string)
 		}
 		files = append(files, analyze.File{Name: a.meshFile, Data: data, Mesh: true, Dir: len(files)}) // before that of any directory
 	}
-	found, err := analyze.Files(ctx, files)
+	find := analyze.Files
+	if a.live(args) {
+		find = a.ofRunning
+	}
+	found, err := find(cmd.Context(), files)
 	found = slices.DeleteFunc(found, func(f analyze.Finding) bool { return a.suppressed(f) || a.leavesOut(f) })
 	return found, cmp.Or(err, unread)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -30,17 +31,32 @@ func (a *analyzeFlags) register(cmd *cobra.Command) {
 	flags.BoolVarP(&a.list, "list-analyzers", "L", false, "list the analyzers, and do nothing else")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error what was analyzed")
 	flags.BoolVar(&a.coloured, "color", false, "give levels their colours (by default on a terminal, unless $TERM is dumb)")
-	flags.BoolVarP(&a.kube, "use-kube", "k", false, "as of Istio's tool; only =false is possible")
+	flags.BoolVarP(&a.kube, "use-kube", "k", false, "analyze the running mesh, on this machine or in a cluster, and the files as if they were applied to it (default where no file is named)")
 	completion(cmd, "meshConfigFile", manifests)
 	a.colours = map[string]string{}
 }
 
-// arguments wants files, unless analyzers are listed.
-func (a *analyzeFlags) arguments(_ *cobra.Command, args []string) error {
-	if len(args) == 0 && !a.list {
-		return errors.New("name a directory or a file")
+// arguments wants files where no mesh is to be asked.
+func (a *analyzeFlags) arguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 && !a.list && cmd.Flags().Changed("use-kube") && !a.kube {
+		return errors.New("name a directory or a file, or leave out --use-kube=false for the running mesh")
 	}
 	return nil
+}
+
+// live tells whether a running mesh is analyzed.
+func (a *analyzeFlags) live(args []string) bool { return a.kube || len(args) == 0 }
+
+// subject names what is analyzed.
+func (a *analyzeFlags) subject(args []string) string {
+	switch files := strings.Join(args, ", "); {
+	case len(args) == 0:
+		return "the running mesh"
+	case a.kube:
+		return "the running mesh with " + files
+	default:
+		return files
+	}
 }
 
 // leavesOut tells whether the flags leave a finding out.

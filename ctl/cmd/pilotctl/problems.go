@@ -138,10 +138,13 @@ func (p *progress) tellProblems(ctx context.Context, m *localMesh) {
 	tick := time.NewTicker(problemsEvery)
 	defer tick.Stop()
 	var known troubles
+	unserved := lasting{}
 	for {
 		// A control plane that is being started again has nothing to say for a moment.
-		if all, err := m.problems(ctx); err == nil {
-			fresh, solved := known.become(all)
+		all, err := m.problems(ctx)
+		idle, silent := idleGateways(ctx, m)
+		if err == nil && len(silent) == 0 {
+			fresh, solved := known.become(append(all, unserved.of(idle, time.Now())...))
 			for _, problem := range fresh {
 				p.tell(problem)
 			}
@@ -155,6 +158,27 @@ func (p *progress) tellProblems(ctx context.Context, m *localMesh) {
 		case <-tick.C:
 		}
 	}
+}
+
+// idleFor is how long a Gateway is served by nobody before `up` tells it: gateways come again after a restart.
+const idleFor = 5 * time.Second
+
+// lasting is since when there are problems.
+type lasting map[model.Problem]time.Time
+
+// of takes what the problems are now, and gives those that have lasted for long enough.
+func (l lasting) of(all []model.Problem, now time.Time) []model.Problem {
+	maps.DeleteFunc(l, func(p model.Problem, _ time.Time) bool { return !slices.Contains(all, p) })
+	var out []model.Problem
+	for _, p := range all {
+		if _, known := l[p]; !known {
+			l[p] = now
+		}
+		if now.Sub(l[p]) >= idleFor {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // troubles are the problems that last.

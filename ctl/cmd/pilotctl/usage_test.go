@@ -47,7 +47,7 @@ func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 		{"profile", "dump", "--set", "foo"},
 		{"profile", "dump", "no"},
 		{"profile", "diff", "default", "no"},
-		{"analyze"},
+		{"analyze", "--use-kube=false"},
 		{"analyze", "x", "-o", "no"},
 		{"validate"},
 		{"validate", "x"},

@@ -83,9 +83,17 @@ func (d *decoder) denial(key model.Key, src *source, spec any, annotations map[s
 	return &model.Object{Key: denialKey(key), Spec: policy, Origin: model.Origin{File: d.name, Line: src.line}}
 }
 
-// denialKey names a denial, and thereby its rule in access logs. No object can have the name.
+// ofRefused begins the name of every denial. No object can have such a name.
+const ofRefused = "refused:"
+
+// denialKey names a denial, and thereby its rule in access logs.
 func denialKey(of model.Key) model.Key {
-	return model.Key{Kind: model.KindAuthorizationPolicy, Namespace: of.Namespace, Name: "refused:" + string(of.Kind) + ":" + of.Name}
+	return model.Key{Kind: model.KindAuthorizationPolicy, Namespace: of.Namespace, Name: ofRefused + string(of.Kind) + ":" + of.Name}
+}
+
+// IsDenial tells whether a key is that of a denial.
+func IsDenial(key model.Key) bool {
+	return key.Kind == model.KindAuthorizationPolicy && strings.HasPrefix(key.Name, ofRefused)
 }
 
 // roughly gives the parts of an object's spec, nil where they are not certain.
