@@ -1,14 +1,10 @@
 package xds
 
-import (
-	"time"
-
-	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
-)
+import "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 
 // collect puts into a response what is to be sent now, up to chunk bytes where it may be split. It
 // stays empty where the client has everything already.
-func (w *watch) collect(r *response, now time.Time) {
+func (w *watch) collect(r *response) {
 	if r.resources = w.nextIsolated(); len(r.resources) > 0 {
 		return
 	}
@@ -29,7 +25,7 @@ func (w *watch) collect(r *response, now time.Time) {
 		return
 	}
 	for _, name := range w.dirty.sorted() {
-		res, gone := w.decide(name, now)
+		res, gone := w.decide(name)
 		if res != nil {
 			n := res.Size(w.delta)
 			if !fits(n) {
@@ -73,7 +69,7 @@ func (w *watch) unqueue(r *response) int {
 }
 
 // decide tells what a dirty name needs: a resource, a removal, or nothing.
-func (w *watch) decide(name string, now time.Time) (r *resource.Resource, gone bool) {
+func (w *watch) decide(name string) (r *resource.Resource, gone bool) {
 	if !w.wants(name) {
 		return nil, false
 	}
@@ -81,9 +77,8 @@ func (w *watch) decide(name string, now time.Time) (r *resource.Resource, gone b
 	r = w.base.Get(name)
 	held := w.holdsOf(name, r)
 	if r == nil {
-		return w.decideMissing(name, owed, held, now)
+		return w.decideMissing(name, owed, held)
 	}
-	w.removals.drop(name)
 	if rejected, _ := w.rejected.get(name); rejected == r.Version {
 		return w.decideRejected(r, owed)
 	}
@@ -108,7 +103,7 @@ func (w *watch) decideRejected(r *resource.Resource, owed bool) (*resource.Resou
 // decideMissing answers for a name that the view lacks. Load assignments and routes that a client
 // holds stay with it, and for one that it waits for it gets an empty one: endpoints and routes are
 // never removed, and unknown names are answered (rule 2).
-func (w *watch) decideMissing(name string, owed bool, had held, now time.Time) (*resource.Resource, bool) {
+func (w *watch) decideMissing(name string, owed bool, had held) (*resource.Resource, bool) {
 	switch w.typ {
 	case resource.Endpoints, resource.Routes:
 		unclaimed := !had.has && w.returned && w.typ == resource.Endpoints // after a removal on a former stream
@@ -127,7 +122,7 @@ func (w *watch) decideMissing(name string, owed bool, had held, now time.Time) (
 			return nil, w.delta && owed
 		}
 		if _, waits := w.removals.get(name); !waits {
-			w.removals.put(name, removal{queued: now})
+			w.removals.put(name, removal{})
 		}
 	case resource.Secrets:
 		return nil, w.delta // which ends the waiting of a new one for it, and takes nothing away (rule 2)

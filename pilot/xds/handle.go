@@ -155,6 +155,9 @@ func (s *stream) open(t resource.Type, r *request) *watch {
 			}
 		}
 	}
+	if c := s.watches[resource.Clusters]; c != nil && (t == resource.Listeners || t == resource.Routes) {
+		c.doubtFree()
+	}
 	if t == resource.Endpoints {
 		for name := range s.owed.names {
 			if w.wants(name) {

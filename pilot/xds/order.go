@@ -41,7 +41,7 @@ func (s *stream) compose(now time.Time) (*response, time.Duration) {
 func (s *stream) composeType(w *watch, now time.Time) *response {
 	r := s.response(w)
 	cold := len(w.queue) > 0
-	w.collect(r, now)
+	w.collect(r)
 	if r.empty() && !w.answer {
 		return nil
 	}
@@ -61,11 +61,8 @@ func (s *stream) record(w *watch, r *response, now time.Time) {
 	s.nonces++
 	r.nonce, r.at = s.nonces, now
 	w.record(r)
-	switch w.typ {
-	case resource.Clusters:
+	if w.typ == resource.Clusters {
 		s.oweEndpoints(r)
-	case resource.Listeners, resource.Routes:
-		s.settled = time.Time{} // also where it is acknowledged before its send has returned
 	}
 }
 
@@ -149,24 +146,19 @@ func (s *stream) warming(now time.Time) time.Duration {
 // alone, after listeners and routes are acknowledged and had time to drain (rule 7).
 func (s *stream) dueRemovals(now time.Time) (*response, time.Duration) {
 	w := s.watches[resource.Clusters]
-	if !s.quiet(resource.Listeners) || !s.quiet(resource.Routes) {
-		s.settled = time.Time{}
-		return nil, 0
-	}
-	if s.settled.IsZero() {
-		s.settled = now
-	}
 	if w == nil || w.removals.len() == 0 {
 		return nil, 0
+	}
+	if s.quiet(resource.Listeners) && s.quiet(resource.Routes) {
+		w.free(now)
 	}
 	var due []string
 	var wait time.Duration
 	for name, r := range w.removals.all() {
-		start := s.settled
-		if r.queued.After(start) {
-			start = r.queued
+		if r.free.IsZero() {
+			continue // an acknowledgement of listeners or routes looks again
 		}
-		left := start.Add(s.opts.RemovalGrace).Sub(now)
+		left := r.free.Add(s.opts.RemovalGrace).Sub(now)
 		switch {
 		case left <= 0:
 			due = append(due, name)

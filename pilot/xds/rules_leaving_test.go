@@ -73,3 +73,45 @@ func TestRule7GraceBeginsWithTheAcknowledgement(t *testing.T) {
 		m.stop(c)
 	})
 }
+
+// A cluster that nothing points at any more goes when its own time is over, however often routes to others change
+// meanwhile.
+func TestRule7OtherChangesDoNotKeepALeavingCluster(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("old", 1), xdstest.Assignment("old", 1), listener("l", "x"), route("80", "old"))
+		c := m.start([]string{"old"}, []string{"80"})
+		defer m.stop(c)
+		m.set(listener("l", "x"), route("80", "none"))
+		c.ack(c.expect(resource.Routes, "80"))
+		for _, host := range []string{"a", "b", "d"} {
+			time.Sleep(3 * time.Second)
+			m.set(listener("l", "x"), route("80", host))
+			c.ack(c.expect(resource.Routes, "80"))
+			c.silent()
+		}
+		time.Sleep(1100 * time.Millisecond) // the grace of 10 s is over
+		if r := c.expect(resource.Clusters); !slices.Equal(r.removed, []string{"old"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+	})
+}
+
+// A proxy that comes back may still have listeners and routes of a former stream that point at what is no more.
+func TestRule7GraceBeginsAfterWhatAReturningProxyHas(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("l", "y"))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.ask(resource.Clusters, query{initial: versions(cluster("old", 1))})
+		c.silent()
+		time.Sleep(8 * time.Second)
+		c.ask(resource.Listeners, query{initial: versions(listener("l", "x"))})
+		c.ack(c.expect(resource.Listeners, "l"))
+		time.Sleep(9 * time.Second)
+		c.silent()
+		time.Sleep(2 * time.Second)
+		if r := c.expect(resource.Clusters); !slices.Equal(r.removed, []string{"old"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+	})
+}

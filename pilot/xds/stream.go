@@ -63,8 +63,6 @@ type stream struct {
 	// doubt says why the client is not the pod that it names; "" where nothing does. doubted tells whether anything has.
 	doubt   string
 	doubted bool
-	// settled is since when listeners and routes have been acknowledged; zero while they are not.
-	settled time.Time
 	// behind is when the oldest change arrived that the client does not have; zero for none.
 	behind    time.Time
 	following following // the changes that the client does not have
@@ -102,16 +100,12 @@ func (s *stream) refresh(u *push.Update) {
 		return
 	}
 	s.question(u.Doubt)
-	var now time.Time
 	concerned, due := false, false
 	for t, w := range s.watches {
 		if w == nil || w.base == u.Set(resource.Type(t)) {
 			continue
 		}
-		if now.IsZero() {
-			now = time.Now()
-		}
-		if w.refresh(u.Set(resource.Type(t)), now) {
+		if w.refresh(u.Set(resource.Type(t))) {
 			concerned = true
 			due = due || !w.windowFull()
 		}

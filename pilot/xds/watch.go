@@ -57,8 +57,10 @@ type held struct {
 }
 
 type removal struct {
-	queued time.Time
-	last   *resource.Resource // what SotW goes on sending until then
+	// free is since when nothing points at the cluster: the client has acknowledged all listeners and routes of a view
+	// without it. Zero before. What changes of them later cannot point at it either.
+	free time.Time
+	last *resource.Resource // what SotW goes on sending until then
 }
 
 // listable tells whether a type can be asked for without names.
@@ -132,13 +134,14 @@ func (w *watch) mark(name string, owed bool) {
 }
 
 // refresh takes over a new set of the view and tells whether it concerns the client.
-func (w *watch) refresh(set *resource.Set, now time.Time) bool {
+func (w *watch) refresh(set *resource.Set) bool {
 	d := set.Since(w.base)
 	concerned := false
 	for i, r := range d.Changed {
 		if !w.wants(r.Name) {
 			continue
 		}
+		w.removals.drop(r.Name)
 		if rejected, _ := w.rejected.get(r.Name); rejected == r.Version {
 			w.rejected.drop(r.Name) // it is back, of which its class may know nothing: it is rejected and reported again
 		}
@@ -163,11 +166,29 @@ func (w *watch) refresh(set *resource.Set, now time.Time) bool {
 		w.mark(r.Name, false)
 		concerned = true
 		if _, waits := w.removals.get(r.Name); w.typ == resource.Clusters && !waits {
-			w.removals.put(r.Name, removal{queued: now, last: r})
+			w.removals.put(r.Name, removal{last: r})
 		}
 	}
 	w.base = set
 	return concerned
+}
+
+// free notes that nothing points at the clusters that are to go.
+func (w *watch) free(now time.Time) {
+	for _, name := range w.removals.sorted() {
+		if r, _ := w.removals.get(name); r.free.IsZero() {
+			r.free = now
+			w.removals.put(name, r)
+		}
+	}
+}
+
+// doubtFree notes that the client may have come with listeners or routes that point at clusters that are to go.
+func (w *watch) doubtFree() {
+	for _, name := range w.removals.sorted() {
+		r, _ := w.removals.get(name)
+		w.removals.put(name, removal{last: r.last})
+	}
 }
 
 // pending tells whether there may be something to send, removals of clusters aside.
