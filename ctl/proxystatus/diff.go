@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -23,6 +24,8 @@ type Part struct {
 	Difference string `json:"difference,omitempty"` // of what was sent from what runs, as diff has it
 	// Refused is what was not sent any more since the proxy refused it: by what object, and what runs instead.
 	Refused []debug.Problem `json:"refused,omitempty"`
+	// Kept is what runs on purpose though it was taken away, and is no difference: connections may still use it.
+	Kept []debug.Kept `json:"kept,omitempty"`
 }
 
 // compared are the types that Compare compares, by their short names.
@@ -46,16 +49,19 @@ func Refused(all []Part, p Proxy) []Part {
 }
 
 // Compare tells for clusters, listeners and routes whether the proxy runs what it was sent, and
-// where not, how they differ. Static resources of the bootstrap are nobody's sending.
-func Compare(sent, runs *proxyconfig.Dump) ([]Part, error) {
+// where not, how they differ. Static resources of the bootstrap are nobody's sending, and what the control plane
+// takes away later, as it says of the proxy, is no difference.
+func Compare(sent, runs *proxyconfig.Dump, of Proxy) ([]Part, error) {
+	clusters, kept := withoutKept(runs.Clusters, of.Types["cds"].Kept)
 	var out []Part
 	for _, part := range []struct {
 		name       string
 		sent, runs []proxyconfig.Resource
+		kept       []debug.Kept
 	}{
-		{"Clusters", sent.Clusters, runs.Clusters},
-		{"Listeners", sent.Listeners, runs.Listeners},
-		{"Routes", sent.Routes, runs.Routes},
+		{"Clusters", sent.Clusters, clusters, kept},
+		{"Listeners", sent.Listeners, runs.Listeners, nil},
+		{"Routes", sent.Routes, runs.Routes, nil},
 	} {
 		want, err := canonical(part.sent)
 		if err != nil {
@@ -66,9 +72,21 @@ func Compare(sent, runs *proxyconfig.Dump) ([]Part, error) {
 			return nil, fmt.Errorf("%s of the proxy: %w", part.name, err)
 		}
 		d := diff.Diff("control plane", want, "proxy", got)
-		out = append(out, Part{Type: part.name, Match: d == nil, Difference: string(d)})
+		out = append(out, Part{Type: part.name, Match: d == nil, Difference: string(d), Kept: part.kept})
 	}
 	return out, nil
+}
+
+// withoutKept leaves out of what runs what is kept, and gives what of that runs.
+func withoutKept(runs []proxyconfig.Resource, all []debug.Kept) (left []proxyconfig.Resource, kept []debug.Kept) {
+	for _, r := range runs {
+		if i := slices.IndexFunc(all, func(k debug.Kept) bool { return k.Name == r.Name }); i >= 0 {
+			kept = append(kept, all[i])
+			continue
+		}
+		left = append(left, r)
+	}
+	return left, kept
 }
 
 // Same tells whether all parts match.
@@ -93,6 +111,13 @@ func PrintParts(w io.Writer, all []Part) error {
 		}
 		for _, refused := range p.Refused {
 			text += "  refused: " + terminal.Text(refused.Model().String()) + "\n"
+		}
+		for _, k := range p.Kept {
+			until := "the proxy has its listeners and routes without it"
+			if !k.Until.IsZero() {
+				until = k.Until.Local().Format(time.TimeOnly)
+			}
+			text += fmt.Sprintf("  kept until %s, as connections may still use it: %s\n", until, terminal.Text(k.Name))
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err

@@ -36,6 +36,8 @@ type Type struct {
 	Error      string  `json:"error,omitempty"`
 	// Refused is what is not in force since the proxy refused it: by what object, and what runs instead.
 	Refused []debug.Problem `json:"refused,omitempty"`
+	// Kept is what the proxy has on purpose though it is no more, for a while.
+	Kept []debug.Kept `json:"kept,omitempty"`
 }
 
 // reasons says what was refused, by which object where that is known.

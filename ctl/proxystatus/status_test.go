@@ -49,7 +49,7 @@ func dump(t *testing.T, cluster string) *proxyconfig.Dump {
 
 func TestCompareIgnoresTheOrderOfFieldsOnly(t *testing.T) {
 	compared := func(a, b *proxyconfig.Dump) (string, []Part) {
-		parts, err := Compare(a, b)
+		parts, err := Compare(a, b, Proxy{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +71,30 @@ func TestCompareIgnoresTheOrderOfFieldsOnly(t *testing.T) {
 	for _, want := range []string{"Clusters Don't Match", `-  "type": "EDS"`, `+  "type": "STATIC"`, "Listeners Match", "Routes Match"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+// A cluster whose removal waits is no difference, and is told; one of which the control plane does not say so is one.
+func TestWhatIsKeptIsNoDifference(t *testing.T) {
+	all, err := Parse([]byte(`[{"proxy":"a.default","types":{"cds":{"state":"SYNCED","kept":[{"name":"c"},{"name":"gone"}]}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"c": "Clusters Match\n  kept until the proxy has its listeners and routes without it, as connections may still use it: c\n",
+		"d": "Clusters Don't Match\n",
+	} {
+		parts, err := Compare(&proxyconfig.Dump{}, dump(t, `{"name":"`+name+`"}`), all[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := PrintParts(&out, parts); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(out.String(), want) || Same(parts) != (name == "c") {
+			t.Errorf("of %s is said\n%s", name, &out)
 		}
 	}
 }

@@ -74,6 +74,13 @@ type TypeStatus struct {
 	Acked      string    `json:"acked,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	Refused    []Problem `json:"refused,omitempty"` // what is not in force since it was refused, and what is instead
+	Kept       []Kept    `json:"kept,omitempty"`    // what the proxy has on purpose though it is no more
+}
+
+// Kept is a cluster that a proxy keeps for a while, since connections may still use it.
+type Kept struct {
+	Name  string    `json:"name"`
+	Until time.Time `json:"until,omitzero"` // zero while the proxy has not acknowledged listeners and routes without it
 }
 
 func (s *Server) richSyncz(w http.ResponseWriter, _ *http.Request) {
@@ -92,6 +99,9 @@ func (s *Server) richSyncz(w http.ResponseWriter, _ *http.Request) {
 			}
 			for _, refused := range c.Refusals[resource.Type(t)] {
 				one.Refused = append(one.Refused, ProblemOf(refused))
+			}
+			for _, k := range st.Kept {
+				one.Kept = append(one.Kept, Kept(k))
 			}
 			p.Types[resource.Type(t).String()] = one
 		}

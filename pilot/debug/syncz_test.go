@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -12,8 +14,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
-// What a proxy refused is told of it, by type, with the object and the line where that stands.
-func TestSynczTellsWhatWasRefused(t *testing.T) {
+// What a proxy refused is told of it, by type, with the object and the line where that stands; and what it keeps.
+func TestSynczTellsWhatWasRefusedAndWhatIsKept(t *testing.T) {
 	o := connected()
 	all := o.Connections()
 	want := model.Problem{
@@ -21,6 +23,8 @@ func TestSynczTellsWhatWasRefused(t *testing.T) {
 		Reason: model.ReasonRejected, Message: "it was refused", Origin: model.Origin{File: "f.yaml", Line: 3},
 	}
 	all[1].Refusals = push.Refusals{resource.Listeners: {want}}
+	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	all[0].Types[resource.Clusters].Kept = []xds.Kept{{Name: "c", Until: until}, {Name: "d"}}
 	o.Connections = func() []xds.Connection { return all }
 	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:15014/debug/pilothouse/syncz", nil)
 	r.RemoteAddr = "127.0.0.1:1"
@@ -32,6 +36,9 @@ func TestSynczTellsWhatWasRefused(t *testing.T) {
 	}
 	if of := got[1].Types["lds"].Refused; len(of) != 1 || of[0].Model() != want {
 		t.Errorf("of the listeners is told %v", of)
+	}
+	if of := got[0].Types["cds"].Kept; !slices.Equal(of, []Kept{{"c", until}, {Name: "d"}}) {
+		t.Errorf("kept is told as %v", of)
 	}
 	if of := got[1].Types["cds"].Refused; len(of) != 0 || len(got[0].Types["lds"].Refused) != 0 {
 		t.Errorf("of what was not refused is told %v", got)

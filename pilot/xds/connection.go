@@ -103,5 +103,8 @@ func (s *stream) connection() Connection {
 			c.Types[t] = w.report(s.connected, rejected[t])
 		}
 	}
+	if s.watches[resource.Clusters] != nil {
+		c.Types[resource.Clusters].Kept = s.kept()
+	}
 	return c
 }

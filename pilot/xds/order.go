@@ -172,6 +172,20 @@ func (s *stream) dueRemovals(now time.Time) (*response, time.Duration) {
 	return s.removeClusters(w, due, now), 0
 }
 
+// kept gives the clusters whose removal waits.
+func (s *stream) kept() []Kept {
+	w := s.watches[resource.Clusters]
+	var out []Kept
+	for _, name := range w.removals.sorted() {
+		one := Kept{Name: name}
+		if r, _ := w.removals.get(name); !r.free.IsZero() {
+			one.Until = r.free.Add(s.opts.RemovalGrace)
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
 // removeClusters makes the response that removes clusters.
 func (s *stream) removeClusters(w *watch, names []string, now time.Time) *response {
 	slices.Sort(names)

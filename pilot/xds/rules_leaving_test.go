@@ -82,7 +82,16 @@ func TestRule7OtherChangesDoNotKeepALeavingCluster(t *testing.T) {
 		c := m.start([]string{"old"}, []string{"80"})
 		defer m.stop(c)
 		m.set(listener("l", "x"), route("80", "none"))
-		c.ack(c.expect(resource.Routes, "80"))
+		r := c.expect(resource.Routes, "80")
+		kept := func() []Kept { return m.server.Connections()[0].Types[resource.Clusters].Kept }
+		if got := kept(); !slices.Equal(got, []Kept{{Name: "old"}}) {
+			t.Errorf("while its route is there %v is kept", got)
+		}
+		c.ack(r)
+		synctest.Wait()
+		if got := kept(); !slices.Equal(got, []Kept{{"old", time.Now().Add(10 * time.Second)}}) {
+			t.Errorf("%v is kept", got)
+		}
 		for _, host := range []string{"a", "b", "d"} {
 			time.Sleep(3 * time.Second)
 			m.set(listener("l", "x"), route("80", host))
@@ -90,8 +99,8 @@ func TestRule7OtherChangesDoNotKeepALeavingCluster(t *testing.T) {
 			c.silent()
 		}
 		time.Sleep(1100 * time.Millisecond) // the grace of 10 s is over
-		if r := c.expect(resource.Clusters); !slices.Equal(r.removed, []string{"old"}) {
-			t.Errorf("removed %v", r.removed)
+		if r := c.expect(resource.Clusters); !slices.Equal(r.removed, []string{"old"}) || len(kept()) > 0 {
+			t.Errorf("removed %v, kept %v", r.removed, kept())
 		}
 	})
 }

@@ -26,6 +26,14 @@ type TypeStatus struct {
 	ErrorAt time.Time
 	// Size is the number of resources that the proxy has.
 	Size int
+	// Kept are clusters that the proxy has on purpose though its view has them no more, by name.
+	Kept []Kept
+}
+
+// Kept is a cluster that is removed later.
+type Kept struct {
+	Name  string
+	Until time.Time // zero while listeners and routes that used it are not acknowledged
 }
 
 // report gives a copy of the status with what follows from the watch's state. rejected says that a

@@ -128,7 +128,11 @@ func compare(cmd *cobra.Command, m reached, pod string, format proxyconfig.Forma
 		if err != nil {
 			return err
 		}
-		parts, err := difference(sent, runs)
+		proxy, err := statusOf(ctx, m, pod)
+		if err != nil {
+			return err
+		}
+		parts, err := difference(sent, runs, proxy)
 		if err != nil {
 			return err
 		}
@@ -140,10 +144,6 @@ func compare(cmd *cobra.Command, m reached, pod string, format proxyconfig.Forma
 			case <-again.C:
 			}
 			continue
-		}
-		proxy, err := statusOf(ctx, m, pod)
-		if err != nil {
-			return err
 		}
 		parts = proxystatus.Refused(parts, proxy)
 		if err := printParts(cmd, format, parts); err != nil {
@@ -184,7 +184,7 @@ func printParts(cmd *cobra.Command, format proxyconfig.Format, parts []proxystat
 	return proxystatus.PrintParts(cmd.OutOrStdout(), parts)
 }
 
-func difference(sent, runs []byte) ([]proxystatus.Part, error) {
+func difference(sent, runs []byte, of proxystatus.Proxy) ([]proxystatus.Part, error) {
 	a, err := proxyconfig.ParseDump(sent)
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
@@ -193,5 +193,5 @@ func difference(sent, runs []byte) ([]proxystatus.Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	return proxystatus.Compare(a, b)
+	return proxystatus.Compare(a, b, of)
 }
