@@ -96,7 +96,7 @@ ADDRESSES PORT TYPE
 		"routes": {func(d *Dump, w *bytes.Buffer) error { return d.PrintRoutes(w, Short, "", true) }, `
 NAME VHOST NAME DOMAINS MATCH VIRTUAL SERVICE
 80 block_all * /one
-9080 reviews.default.svc.cluster.local:9080 reviews.default.svc.cluster.local, reviews + 2 more... /x*, end-user reviews.default
+9080 reviews.default.svc.cluster.local:9080 reviews.default.svc.cluster.local, reviews + 2 more... /x* in any case, end-user, without x-no reviews.default
 9080 reviews.default.svc.cluster.local:9080 reviews.default.svc.cluster.local, reviews + 2 more... regex /a.* 503
 9080 empty * /* 404`},
 		"secrets": {func(d *Dump, w *bytes.Buffer) error { return d.PrintSecrets(w, Short, notBefore.Add(time.Hour)) }, `

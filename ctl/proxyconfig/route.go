@@ -38,8 +38,11 @@ type routeMatch struct {
 		Regex string `json:"regex"`
 	} `json:"safeRegex"`
 	Connect *struct{} `json:"connectMatcher"`
-	Headers []struct {
-		Name string `json:"name"`
+	// CaseSensitive is nil for true.
+	CaseSensitive *bool `json:"caseSensitive"`
+	Headers       []struct {
+		Name   string `json:"name"`
+		Invert bool   `json:"invertMatch"`
 	} `json:"headers"`
 }
 
@@ -57,8 +60,15 @@ func (m routeMatch) String() string {
 	case m.Connect != nil:
 		s = "CONNECT"
 	}
+	if m.CaseSensitive != nil && !*m.CaseSensitive {
+		s += " in any case"
+	}
 	for _, h := range m.Headers {
-		s += ", " + h.Name
+		s += ", "
+		if h.Invert { // what withoutHeaders asks for
+			s += "without "
+		}
+		s += h.Name
 	}
 	return s
 }
