@@ -18,6 +18,9 @@ import (
 // meshRoots is the secret by which agents give Envoy the mesh's own CA.
 const meshRoots = "ROOTCA"
 
+// noCertificate is what a filter chain needs that takes no client without a certificate.
+const noCertificate = "a certificate of the client, which shows none"
+
 // authority is the CA whose certificates a filter chain takes.
 type authority struct {
 	secret string // that has it, "" for none
@@ -77,7 +80,7 @@ func (a authority) String() string {
 func (w *walk) shown(t *tlsv3.DownstreamTlsContext) (refused string) {
 	a, client := authorityOf(t.GetCommonTlsContext(), w.secrets), w.request.TLS
 	switch {
-	case client.Chain == nil && a.mesh():
+	case client.Fitting, client.Chain == nil && a.mesh():
 		return ""
 	case client.Chain == nil:
 		roots := w.secrets[meshRoots].GetValidationContext().GetTrustedCa()

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -31,11 +32,7 @@ func (a *Answer) brief() string {
 	case o.Closed && strings.HasPrefix(o.Reason, denied):
 		return "closed: " + a.decidedBy()
 	case o.Closed:
-		why := o.Flags
-		if _, needed, ok := strings.Cut(o.Reason, " needs "); ok {
-			why, _, _ = strings.Cut("needs "+needed, " (")
-		}
-		return "the connection ends" + inParentheses(why)
+		return "the connection ends" + inParentheses(cmp.Or(o.lacking(), o.Flags))
 	case o.Status == 403 && strings.HasPrefix(o.Reason, denied):
 		return "403: " + a.decidedBy()
 	case o.Status != 0 && o.Location != "":
@@ -63,6 +60,28 @@ func (a *Answer) brief() string {
 		out = "no server of " + out
 	}
 	return out
+}
+
+// lacking says in few words what a closed connection would need; "" where it comes to nothing that takes it.
+func (o *Outcome) lacking() string {
+	if strings.Contains(o.Reason, doubleTLS) {
+		return "double TLS"
+	}
+	_, needed, ok := strings.Cut(o.Reason, " needs ")
+	if !ok {
+		return ""
+	}
+	needed, _, _ = strings.Cut(needed, " (")
+	needed, _, _ = strings.Cut(needed, ": ")
+	return "needs " + needed
+}
+
+// untaken tells of a connection that ends for what the client is, or since nothing takes it. Neither is for anybody to
+// mend, and the client sees no more than the end.
+func (a *Answer) untaken() bool {
+	o := &a.Outcome
+	lacking := o.lacking()
+	return o.Closed && !strings.HasPrefix(o.Reason, denied) && (lacking == "" || lacking == "needs "+noCertificate)
 }
 
 // unanswered says in few words what becomes of requests to a host that nothing is known of any more.
@@ -94,7 +113,7 @@ func shortCluster(name string) string {
 	case blackHole:
 		return "nowhere, as it is not known (REGISTRY_ONLY)"
 	case "PassthroughCluster", "InboundPassthroughCluster":
-		return "where it was sent"
+		return asSent
 	}
 	parts := strings.Split(name, "|") // DIRECTION|PORT|SUBSET|HOST
 	switch {
@@ -111,13 +130,19 @@ func shortCluster(name string) string {
 }
 
 // differences says what becomes otherwise of a request: where it ends, else all that is different on the way.
-func (f *focus) differences(a, b *Answer) []Difference {
-	x, y := f.before.facets(a), f.after.facets(b)
+func (f *focus) differences(r *Request, a, b *Answer) []Difference {
+	if a.untaken() && b.untaken() {
+		return nil
+	}
+	x, y := f.before.facets(r, a), f.after.facets(r, b)
 	var out []Difference
 	for _, what := range facetNames {
 		if x[what] != y[what] && (what == "" || bothHave(a, b, what)) {
 			out = append(out, Difference{what, x[what], y[what]})
 		}
+	}
+	if len(out) == 1 && out[0].What == protocolFacet && a.brief() == asSent {
+		return nil // it goes where it went, to a server that is spoken to as the client speaks
 	}
 	for i := range out {
 		if out[i].What == endpointsFacet {
@@ -138,19 +163,22 @@ func bothHave(a, b *Answer, what string) bool {
 	return !slices.Contains(clusterFacets, what) && (!plain || !slices.Contains(httpFacets, what))
 }
 
-const endpointsFacet = "servers"
+const endpointsFacet, protocolFacet = "servers", "protocol"
+
+// asSent is said of a request that no service is known for.
+const asSent = "where it was sent"
 
 // The things that are told of an answer, in this order. Those of a cluster are told where both go to the same.
 var (
-	clusterFacets = []string{endpointsFacet, "protocol", "TLS", "PROXY protocol", "balancing", "limits", "ejection", "connect timeout"}
+	clusterFacets = []string{endpointsFacet, protocolFacet, "TLS", "PROXY protocol", "balancing", "limits", "ejection", "connect timeout"}
 	httpFacets    = []string{"path", "host", "timeout", "retries", "request headers", "response headers"}
 	facetNames    = append([]string{
 		"", "body", "delay", "abort", "in part", "path", "host", "timeout", "retries", "copies", "request headers", "response headers", "tunnel",
 	}, clusterFacets...)
 )
 
-// facets gives what is told of an answer, by name.
-func (c *Config) facets(a *Answer) map[string]string {
+// facets gives what is told of an answer to a request, by name.
+func (c *Config) facets(r *Request, a *Answer) map[string]string {
 	o := &a.Outcome
 	out := map[string]string{"": a.brief(), "body": o.Body, "in part": o.Partly}
 	if o.Delay != nil {
@@ -164,6 +192,9 @@ func (c *Config) facets(a *Answer) map[string]string {
 		return out
 	}
 	out["path"], out["host"], out["tunnel"] = f.Path, shortHost(f.Host), f.Tunnel
+	if f.Path == "" && r.Protocol != TCP { // bytes that nobody looks into
+		out["path"], out["host"] = r.Path, shortHost(r.Host)
+	}
 	if f.Timeout > 0 {
 		out["timeout"] = f.Timeout.String()
 	}
@@ -206,7 +237,7 @@ func (c *Config) clusterFacets(out map[string]string, f *Forward, to *Cluster) {
 			out[what] = strings.TrimPrefix(out[what]+"; "+text, "; ")
 		}
 	}
-	add("protocol", to.Protocol)
+	add(protocolFacet, to.Protocol)
 	for _, e := range to.Endpoints {
 		words := e
 		words.TLS, words.SNI, words.Proxy = "none", "", ""

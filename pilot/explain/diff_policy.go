@@ -285,7 +285,7 @@ func (s *station) compare(f *focus) []Change {
 			if found[to] == nil {
 				found[to] = map[string][]string{}
 				order = append(order, to)
-				first[to] = Change{Differences: f.callDifferences(a, b, to), Was: &a.Outcome, Is: &b.Outcome}
+				first[to] = Change{Differences: f.callDifferences(&s.request, a, b, to), Was: &a.Outcome, Is: &b.Outcome}
 			}
 			if words := s.asked(o); !slices.Contains(found[to][words], c.Name) {
 				found[to][words] = append(found[to][words], c.Name)
@@ -304,9 +304,9 @@ func (s *station) compare(f *focus) []Change {
 }
 
 // callDifferences says what becomes otherwise of a call: whether it comes in, else what is different on the way.
-func (f *focus) callDifferences(a, b *Answer, to fate) []Difference {
+func (f *focus) callDifferences(r *Request, a, b *Answer, to fate) []Difference {
 	if a.Outcome.Refused == b.Outcome.Refused {
-		if all := f.differences(a, b); len(all) > 0 {
+		if all := f.differences(r, a, b); len(all) > 0 {
 			return all
 		}
 	}

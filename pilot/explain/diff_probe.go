@@ -22,6 +22,8 @@ type probe struct {
 	request Request
 	// left are the routes that can match, before and after.
 	left [2]routesLeft
+	// like names the request of another client, beside which this one is told only if something else becomes of it.
+	like string
 	// gone is how many routes a host had that has none of its own any more; 0 for all else.
 	gone int
 }
@@ -35,16 +37,21 @@ type routesLeft struct {
 // requests lists those that are answered otherwise. A gateway's policies decide about what comes to its listeners.
 func (f *focus) requests() []Change {
 	var out []Change
+	said := map[string][]Difference{}
 	for _, p := range f.probes() {
 		a, b := f.try(p)
+		c := Change{Request: p.name, Was: &a.Outcome, Is: &b.Outcome}
 		switch {
 		case p.gone > 0:
-			out = append(out, Change{Request: p.name, Differences: []Difference{{Before: fmt.Sprintf("%d routes", p.gone), After: b.unanswered()}}, Is: &b.Outcome})
+			c.Was, c.Differences = nil, []Difference{{Before: fmt.Sprintf("%d routes", p.gone), After: b.unanswered()}}
 		case a.said() != b.said():
-			out = append(out, Change{Request: p.name, Differences: f.differences(a, b), Was: &a.Outcome, Is: &b.Outcome})
+			c.Differences = f.differences(&p.request, a, b)
 		}
+		if len(c.Differences) > 0 && !slices.Equal(c.Differences, said[p.like]) {
+			out = append(out, c)
+		}
+		said[p.name] = c.Differences
 	}
-	out = slices.DeleteFunc(out, func(c Change) bool { return len(c.Differences) == 0 })
 	if !f.before.Captures() && !f.after.Captures() {
 		out = append(out, f.calls()...)
 	}
@@ -145,6 +152,8 @@ type door struct {
 	request Request
 	routes  [2]*routev3.RouteConfiguration // before and after
 	hot     bool                           // it differs itself
+	asks    bool                           // clients may show a certificate
+	names   []string                       // in handshakes that lead to it; none for any
 }
 
 // probes gives requests that come to something that differs, by what is printed of them.
@@ -198,16 +207,8 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 		where = fmt.Sprintf("*:%d", asked)
 	}
 	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
-		bound := hot || f.leads(chain)
-		if bound {
-			name := "tcp://" + where
-			out[name] = probe{name: name, request: Request{Way: way, Destination: to, Protocol: TCP}}
-		}
-		for _, name := range chain.GetFilterChainMatch().GetServerNames() {
-			if name = strings.Replace(name, "*", "any", 1); bound && (chain.GetTransportSocket() == nil || !hasManager(chain)) {
-				said := fmt.Sprintf("tls://%s:%d", name, asked)
-				out[said] = probe{name: said, request: Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}}
-			}
+		if hot || f.leads(chain) {
+			connections(out, chain, Request{Way: way, Destination: to, Protocol: TCP}, where)
 		}
 		for _, filter := range chain.GetFilters() {
 			m := &hcm.HttpConnectionManager{}
@@ -226,7 +227,8 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 				doors[key] = &door{request: r}
 			}
 			doors[key].routes[side] = config.routesOf(m)
-			doors[key].hot = doors[key].hot || hot
+			doors[key].hot, doors[key].asks = doors[key].hot || hot, doors[key].asks || asksCertificate(chain)
+			doors[key].names = append(doors[key].names, namesAsked(chain)...)
 		}
 	}
 }
@@ -282,7 +284,7 @@ func (f *focus) pass(out map[string]probe, d *door) {
 				if i > 0 && !changed[vh.GetName()] {
 					break // all others lead to the same
 				}
-				host := strings.Replace(domain, "*", "any", 1)
+				host := d.asked(domain)
 				both := f.bothHosts(d, host)
 				if asked[both] {
 					continue
@@ -293,21 +295,25 @@ func (f *focus) pass(out map[string]probe, d *door) {
 				if short := shortHost(host); r.TLS == nil && both == f.bothHosts(d, short) {
 					r.Host = short
 				}
-				if r.TLS != nil {
-					name, _ := splitPort(host)
-					r.TLS = &TLS{SNI: name, Certificate: true}
-				}
-				if n := goneRoutes(both); n > 0 {
-					r.Path = "/"
-					name := "any request to " + r.place()
-					out[name] = probe{name: name, request: r, gone: n}
-					continue
-				}
-				for _, p := range f.routed(r, both, differs && hot || !alikeHosts(both)) {
-					out[p.name] = p
+				for _, r := range d.clients(r) {
+					f.ask(out, r, both, differs && hot || !alikeHosts(both))
 				}
 			}
 		}
+	}
+}
+
+// ask adds a client's requests to a virtual host before and after; with everything all of its routes count as different.
+func (f *focus) ask(out map[string]probe, r Request, both [2]*routev3.VirtualHost, everything bool) {
+	if n := goneRoutes(both); n > 0 {
+		r.Path = "/"
+		name := "any request to " + r.place()
+		out[name+r.shows()] = probe{name: name + r.shows(), like: name, request: r, gone: n}
+		return
+	}
+	for _, p := range f.routed(r, both, everything) {
+		p.like = strings.TrimSuffix(p.name, r.shows())
+		out[p.name] = p
 	}
 }
 
@@ -360,7 +366,7 @@ func (r Request) line() string {
 	for _, name := range slices.Sorted(maps.Keys(r.Claims)) {
 		out += fmt.Sprintf(" with the claim %s: %v", name, r.Claims[name])
 	}
-	return out
+	return out + r.shows()
 }
 
 // shortHost leaves out what all names of Services of a cluster end in.

@@ -31,7 +31,7 @@ func (w *walk) terminate(c *listenerv3.FilterChain) {
 		w.closed("", "the filter chain takes TLS only, and the client speaks in the clear: the handshake fails")
 		return
 	case ends && ctx.GetRequireClientCertificate().GetValue() && !client.Certificate:
-		w.closed("", "the filter chain wants a certificate of the client, which shows none: the handshake fails")
+		w.closed("", "the filter chain needs "+noCertificate+": the handshake fails")
 		return
 	}
 	if ends {

@@ -43,6 +43,8 @@ type TLS struct {
 	// Certificate tells that the client shows a certificate: Chain, its own first, or where that is nil one of the mesh.
 	Certificate bool
 	Chain       []*x509.Certificate
+	// Fitting tells, where Chain is nil, that the certificate is one that the filter chain takes, of whatever CA.
+	Fitting bool
 	// At is when, for what is valid only for a time.
 	At time.Time
 	// Identity is the URI in it, e.g. spiffe://cluster.local/ns/default/sa/default.
