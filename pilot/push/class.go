@@ -1,8 +1,10 @@
 package push
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -74,6 +76,10 @@ func (h history) last() *resource.Resource {
 type resourceID struct {
 	typ  resource.Type
 	name string
+}
+
+func (id resourceID) compare(o resourceID) int {
+	return cmp.Or(cmp.Compare(id.typ, o.typ), strings.Compare(id.name, o.name))
 }
 
 func newClassState(c resolve.Class, empty *resource.Set) *classState {
@@ -227,8 +233,16 @@ func (g *classState) publish(by cause, p *resource.Pool) int {
 // problems are what is wrong with the class's configuration now, but for what it shares.
 func (g *classState) problems() []model.Problem {
 	out := slices.Clone(g.own)
-	for _, r := range g.rejected {
-		out = append(out, r.problems...)
+	for _, refused := range g.refused() {
+		out = append(out, problemsOf(refused)...)
+	}
+	return out
+}
+
+// refused gives by type what proxies of the class refused, in the order of the names.
+func (g *classState) refused() (out [resource.NumTypes][]refusal) {
+	for _, id := range slices.SortedFunc(maps.Keys(g.rejected), resourceID.compare) {
+		out[id.typ] = append(out[id.typ], g.rejected[id].refused...)
 	}
 	return out
 }

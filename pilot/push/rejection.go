@@ -16,10 +16,10 @@ import (
 type rejection struct {
 	built *resource.Resource // what was rejected, or has a part that was
 	// standIn is built without its faults; nil where the last accepted version stays.
-	standIn  *resource.Resource
-	faults   []fault
-	search   *search // for the faults; nil when it is over
-	problems []model.Problem
+	standIn *resource.Resource
+	faults  []fault
+	search  *search   // for the faults; nil when it is over
+	refused []refusal // what is told of it
 	// patching gives the patches of EnvoyFilters that concern it, or a part of it.
 	patching func(r *resource.Resource, part proto.Message) []model.MadeOf
 }
@@ -27,8 +27,8 @@ type rejection struct {
 // fault is a part that a proxy does not take. It is remembered by its bytes, since what comes next mostly
 // has it still.
 type fault struct {
-	sum      uint64
-	problems []model.Problem
+	sum uint64
+	refusal
 }
 
 // search finds out by asking a proxy which parts of a resource are at fault.
@@ -114,20 +114,22 @@ func (f *rejection) answered(taken bool) bool {
 
 // found notes that a part is at fault.
 func (f *rejection) found(i int) {
-	f.faults = append(f.faults, fault{f.search.parts.Sum(i), f.problemsOf(i)})
+	f.faults = append(f.faults, fault{f.search.parts.Sum(i), f.refusalOf(i)})
 }
 
-// problemsOf blames what a part came from.
-func (f *rejection) problemsOf(i int) []model.Problem {
+// refusalOf blames what a part came from.
+func (f *rejection) refusalOf(i int) refusal {
 	s := f.search
 	what, instead := s.parts.Describe(i), "denies everything"
 	if s.parts.Stays(i, s.former) {
 		instead = "stays as it was accepted last"
 	}
+	name := strings.TrimSpace(fmt.Sprintf("%s %s %s", s.parts.Of().Type, s.parts.Of().Name, s.parts.Name(i)))
 	return refusal{
-		proxy: s.proxy, detail: s.detail, instead: instead, name: strings.TrimSpace(fmt.Sprintf("%s %s %s", s.parts.Of().Type, s.parts.Of().Name, s.parts.Name(i))),
-		what: fmt.Sprintf("%s of %s %q", what, s.parts.Of().Type, s.parts.Of().Name), message: s.parts.Message(i),
-	}.problems(f.patching(f.built, s.parts.Message(i)))
+		proxy: s.proxy, detail: s.detail, instead: instead,
+		what:   fmt.Sprintf("%s of %s %q", what, s.parts.Of().Type, s.parts.Of().Name),
+		blamed: blamed(name, s.parts.Message(i), f.patching(f.built, s.parts.Message(i))),
+	}
 }
 
 // settle ends the search with what it found. What is suspected still is left out as well.
@@ -136,9 +138,9 @@ func (f *rejection) settle() {
 	for _, i := range s.rest() {
 		f.found(i)
 	}
-	f.search, f.standIn, f.problems = nil, s.taken, nil
+	f.search, f.standIn, f.refused = nil, s.taken, nil
 	for _, x := range f.faults {
-		f.problems = append(f.problems, x.problems...)
+		f.refused = append(f.refused, x.refusal)
 	}
 }
 
@@ -153,10 +155,10 @@ func (f *rejection) giveUp(proxy, detail string, accepted *resource.Resource) {
 	if accepted != nil {
 		instead = "stays as it was accepted last"
 	}
-	f.problems = refusal{
-		proxy: proxy, detail: detail, instead: instead, name: f.built.Type.String() + " " + f.built.Name,
-		what: fmt.Sprintf("%s %q", f.built.Type, f.built.Name), message: message,
-	}.problems(f.patching(f.built, nil))
+	f.refused = []refusal{{
+		proxy: proxy, detail: detail, instead: instead, what: fmt.Sprintf("%s %q", f.built.Type, f.built.Name),
+		blamed: blamed(f.built.Type.String()+" "+f.built.Name, message, f.patching(f.built, nil)),
+	}}
 }
 
 // succeeded gives the rejection of the next version, as far as that has the same faults; nil where it has
@@ -180,41 +182,8 @@ func (f *rejection) succeeded(r, accepted *resource.Resource, p *resource.Pool) 
 	next := &rejection{built: r, standIn: p.One(standIn)}
 	for _, x := range f.faults {
 		if slices.ContainsFunc(out, func(i int) bool { return parts.Sum(i) == x.sum }) {
-			next.faults, next.problems = append(next.faults, x), append(next.problems, x.problems...)
+			next.faults, next.refused = append(next.faults, x), append(next.refused, x.refusal)
 		}
 	}
 	return next
-}
-
-// refusal is what is told of something that a proxy refused.
-type refusal struct {
-	proxy, detail string
-	what, name    string        // as users read it, and as what no object asked for is named
-	instead       string        // what is served until it is mended
-	message       proto.Message // nil for what is none
-}
-
-// problems blames the patches that concern what was refused: the control plane knows what Envoy takes of all else, and
-// a patch may put in what it does not. Where there are none it blames the objects that it came from.
-func (r refusal) problems(patches []model.MadeOf) []model.Problem {
-	var from []model.Key
-	if r.message != nil {
-		from = resource.Sources(r.message)
-	}
-	text := fmt.Sprintf("proxy %s refused %s, which %s until this is mended: %s", r.proxy, r.what, r.instead, strings.TrimSpace(r.detail))
-	if len(patches) == 0 {
-		if len(from) == 0 {
-			from = []model.Key{{Kind: model.KindResource, Name: r.name}}
-		}
-		for _, k := range from {
-			patches = append(patches, model.MadeOf{Object: k})
-		}
-	}
-	var out []model.Problem
-	for _, p := range patches {
-		out = append(out, model.Problem{
-			Object: p.Object, Field: p.Field, Origin: p.Origin, Severity: model.SeverityError, Reason: model.ReasonRejected, Message: text,
-		})
-	}
-	return out
 }

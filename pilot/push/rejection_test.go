@@ -3,6 +3,7 @@ package push
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,6 +121,31 @@ func TestARejectionNamesThePatches(t *testing.T) {
 	}
 	if other := connect(t, e, "q", "b"); other.Refusals() != nil {
 		t.Errorf("of a proxy that refused nothing is told %v", other.Refusals())
+	}
+}
+
+// One patch that is refused in several virtual hosts is one problem, which names some of them.
+func TestWhatIsRefusedInManyPlacesIsOneProblem(t *testing.T) {
+	for want, bad := range map[string][]string{
+		`proxy p.a refused virtual host "bad1" of rds "r" and virtual host "bad2" of rds "r", each of which denies everything until this is mended: no`:                                         {"bad1", "bad2"},
+		`proxy p.a refused virtual host "bad1" of rds "r", virtual host "bad2" of rds "r", virtual host "bad3" of rds "r" and 2 more, each of which denies everything until this is mended: no`: {"bad1", "bad2", "bad3", "bad4", "bad5"},
+	} {
+		var problems []model.Problem
+		e := New(Options{Report: func(p []model.Problem) { problems = p }})
+		apply(t, e, Commit{Translator: fake{
+			messages: map[string][]message{"a": {hosts(append([]string{"1"}, bad...)...)}},
+			patching: func(part proto.Message) []model.MadeOf {
+				if part != nil && strings.HasPrefix(part.(*routev3.VirtualHost).GetName(), "bad") {
+					return []model.MadeOf{{Object: model.Key{Kind: model.KindEnvoyFilter, Namespace: "a", Name: "f"}, Field: "spec.configPatches[0]"}}
+				}
+				return nil
+			},
+		}})
+		c := connect(t, e, "p", "a")
+		c.play(t, always)
+		if len(problems) != 1 || problems[0].Message != want || !slices.Equal(c.Refusals()[resource.Routes], problems) {
+			t.Errorf("problems %v, want %q; of the proxy is told %v", problems, want, c.Refusals())
+		}
 	}
 }
 

@@ -94,9 +94,9 @@ func (c *Client) Refusals() Refusals {
 		return nil
 	}
 	out := Refusals{}
-	for id, r := range c.class.rejected {
-		for _, p := range r.problems {
-			out[id.typ] = append(out[id.typ], e.written(p)...)
+	for t, refused := range c.class.refused() {
+		for _, p := range problemsOf(refused) {
+			out[resource.Type(t)] = append(out[resource.Type(t)], e.written(p)...)
 		}
 	}
 	for _, all := range out {
