@@ -180,7 +180,10 @@ var (
 // facets gives what is told of an answer to a request, by name.
 func (c *Config) facets(r *Request, a *Answer) map[string]string {
 	o := &a.Outcome
-	out := map[string]string{"": a.brief(), "body": o.Body, "in part": o.Partly}
+	out := map[string]string{"": a.brief(), "body": o.Body}
+	if o.Forward.refusals() { // all else that ends in part stands in the brief text
+		out["in part"] = o.Partly
+	}
 	if o.Delay != nil {
 		out["delay"] = fmt.Sprintf("%s for %g %%", o.Delay.Duration, o.Delay.Percent)
 	}
@@ -220,6 +223,13 @@ func (c *Config) facets(r *Request, a *Answer) map[string]string {
 		out[name] = strings.TrimSpace(text)
 	}
 	return out
+}
+
+// refusals tells whether a server does not let the request in.
+func (f *Forward) refusals() bool {
+	return f != nil && slices.ContainsFunc(f.Clusters, func(c Cluster) bool {
+		return slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Refusal != "" })
+	})
 }
 
 func headerWords(all []HeaderChange) string {
