@@ -56,10 +56,13 @@ func (e *authzQuestion) answerFor(to *analyze.Receiver, call *authz.Call, unawar
 	}
 	var by []authzPlace
 	why := fmt.Sprintf("the sidecar of %s does not see Service %s/%s", e.from, unaware.Service.Namespace, unaware.Service.Name)
-	if unaware.Sidecar.Name != "" {
+	switch {
+	case unaware.Service.Name == "":
+		why = fmt.Sprintf("no Service leads to port %d, so that the sidecar of %s does not know it", call.Port, e.from)
+	case unaware.Sidecar.Name != "":
 		by = append(by, placeOf(to, unaware.Sidecar, "spec.egress"))
 		why += fmt.Sprintf(", which Sidecar %s/%s leaves out", unaware.Sidecar.Namespace, unaware.Sidecar.Name)
-	} else {
+	default:
 		by = append(by, placeOf(to, unaware.Service, "metadata.annotations"))
 		why += ", whose exportTo leaves it out"
 	}
