@@ -139,10 +139,10 @@ func saidOf(t *testing.T, r *Running) []model.Problem {
 	m.apply(r.Objects)
 	m.settle()
 	told, err := m.told(t.Context(), m.proxies(r.Proxies), r.Settings)
-	if err != nil || len(told.order) == 0 {
+	if err != nil || len(told) == 0 {
 		t.Fatal(told, err)
 	}
-	return slices.Clone(told.order)
+	return slices.Clone(told)
 }
 
 // What the control plane has said is told once, also where it is seen here, and what else it said as well.

@@ -31,10 +31,8 @@ type Host struct {
 
 // Host finds a host under one of the names that a client beside a proxy may use for it, or by its address.
 func (t *Translation) Host(p Proxy, name string) (Host, bool) {
-	r := t.mesh.reader
-	class := resolve.Classify(r, p.of)
-	plan := resolve.NewPlan(r, &class)
-	names := plan.Addressed(r).Names
+	_, plan := t.planOf(p)
+	names := plan.Addressed(t.mesh.reader).Names
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return hostAt(plan.Services(), t.mesh.services, ip)
 	}

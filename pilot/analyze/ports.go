@@ -24,11 +24,13 @@ func (m *mesh) portLookup() *portLookup {
 	return out
 }
 
-// of gives where the ports of the Services lead that select a proxy's pod, apart from those of UDP.
+// of gives where the ports of the Services lead that select a proxy's pod, apart from those of UDP; nil where a port has a
+// name that nobody knows, as the pod is not known.
 func (l *portLookup) of(p *model.Proxy) (tcp, udp map[uint16]uint16) {
+	known := l.reader.Pod("", p.Namespace, p.Name) != nil
 	labels, target := p.Labels, func(port corev1.ServicePort) uint32 { return l.runningPort(p, port) }
 	if w := l.workloads[[2]string{p.Namespace, p.Name}]; w != nil {
-		labels, target = w.meta.Labels, func(port corev1.ServicePort) uint32 { return targetPort(port, w) }
+		known, labels, target = true, w.meta.Labels, func(port corev1.ServicePort) uint32 { return targetPort(port, w) }
 	}
 	tcp, udp = map[uint16]uint16{}, map[uint16]uint16{}
 	for _, svc := range l.services[p.Namespace] {
@@ -37,6 +39,8 @@ func (l *portLookup) of(p *model.Proxy) (tcp, udp map[uint16]uint16) {
 		}
 		for _, port := range svc.spec.Spec.Ports {
 			switch number := target(port); {
+			case number == 0 && !known:
+				return nil, nil
 			case number == 0:
 			case port.Protocol == corev1.ProtocolUDP:
 				udp[uint16(port.Port)] = uint16(number)

@@ -61,7 +61,8 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 	if http {
 		c.Protocol = spoken(m, w.request.Protocol)
 	}
-	w.stepOf(StageCluster, c.Name, describeCluster(m, f), Part{Object: source(m.GetMetadata()), Subset: c.Subset}, append(limits(m, http), w.patched(m, nil)...)...)
+	of, elsewhere := w.clusterPart(c.Name, c.Subset, source(m.GetMetadata()))
+	w.stepOf(StageCluster, c.Name, describeCluster(m, f), of, slices.Concat(elsewhere, limits(m, http), w.patched(m, nil))...)
 	c.Endpoints = w.endpoints(m)
 	if name, why := w.awaitedUpstream(m); name != "" {
 		c.Flags, c.Reason = "UF", fmt.Sprintf("TLS to cluster %s needs %s, which the proxy does not have (%s): no connection is made", c.Name, describeSecret(name), why)
@@ -80,8 +81,10 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 	}
 	usable := slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Percent > 0 })
 	if !usable {
-		c.Flags, c.Reason = "UH", w.unserved(c.Name)
-		w.step(StageEndpoints, c.Name, c.Reason, nil)
+		var by Part
+		c.Flags = "UH"
+		c.Reason, by = w.unserved(c)
+		w.stepOf(StageEndpoints, c.Name, c.Reason, by)
 		return
 	}
 	var lines []string
@@ -98,17 +101,20 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 // blackHole is Istio's cluster without endpoints.
 const blackHole = "BlackHoleCluster"
 
-// unserved says why a cluster has nobody to ask.
-func (w *walk) unserved(cluster string) string {
-	if cluster != blackHole {
-		return fmt.Sprintf("cluster %s has no healthy endpoint", cluster)
+// unserved says why a cluster has nobody to ask, and what asked for that.
+func (w *walk) unserved(c *Cluster) (string, Part) {
+	if names := w.unresolved(c.Name); c.Name != blackHole && len(c.Endpoints) == 0 && len(names) > 0 {
+		return fmt.Sprintf("cluster %s has no endpoint: Envoy has resolved %s to no address", c.Name, strings.Join(names, ", ")), Part{}
+	}
+	if c.Name != blackHole {
+		return fmt.Sprintf("cluster %s has no healthy endpoint", c.Name), Part{}
 	}
 	for _, l := range w.Listeners {
 		if port(l.GetAddress()) == w.request.Destination.Port() && (l.GetName() == virtualOutbound || l.GetName() == virtualInbound) {
-			return fmt.Sprintf("port %d is the proxy's own", port(l.GetAddress()))
+			return fmt.Sprintf("port %d is the proxy's own", port(l.GetAddress())), Part{}
 		}
 	}
-	return "the destination is not known to the proxy, and outboundTrafficPolicy is REGISTRY_ONLY (BlackHole)"
+	return "the destination is not known to the proxy, and outboundTrafficPolicy is REGISTRY_ONLY (BlackHole)", w.unknownPart()
 }
 
 func describeCluster(m *clusterv3.Cluster, f *Forward) string {
@@ -241,7 +247,7 @@ func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
 		}
 		return []Endpoint{e}
 	}
-	return w.behindNames(assigned(m, m.GetLoadAssignment()))
+	return w.behindNames(assigned(m, w.onlyResolved(m)))
 }
 
 // assigned lists the endpoints of a load assignment, with the shares of their priorities. Of several endpoints that have

@@ -22,6 +22,8 @@ type Config struct {
 	Clusters  map[string]*clusterv3.Cluster
 	// Endpoints are the load assignments by cluster.
 	Endpoints map[string]*endpointv3.ClusterLoadAssignment
+	// Gateway tells that clients come by the ports of its Services, where it has any.
+	Gateway bool
 	// Ports are where what is sent to a port of a Service of a gateway's pod arrives; nil where nobody knows.
 	Ports map[uint16]uint16
 	// UDPPorts are those that clients reach by UDP.
@@ -53,6 +55,17 @@ type Config struct {
 	// HTTPSOnlyBy names what has requests in the clear redirected that come for domains to a port of a gateway; nil where
 	// nobody knows.
 	HTTPSOnlyBy func(port uint16, domains []string) Part
+
+	// Resolved are the servers that Envoy has of each cluster, by which it is known what names it has resolved; nil where
+	// nobody knows.
+	Resolved map[string][]Server
+
+	// ServedBy names the object that has a host, "" for none; nil where nobody knows.
+	ServedBy func(host string) string
+	// ClusterBy tells what a cluster of a host goes by; nil where nobody knows.
+	ClusterBy func(host string, port uint16, subset string) ClusterOrigin
+	// UnknownBy is what decides about destinations that the proxy does not know; nil where nobody knows.
+	UnknownBy func() Part
 
 	secrets map[string]*tlsv3.Secret // without keys
 	dumped  bool                     // an Envoy said so itself

@@ -200,6 +200,10 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 	} else {
 		asked = config.askedFor(asked)
 	}
+	arrival := Request{Way: way, Destination: to, Protocol: TCP}
+	if asked != to.Port() {
+		arrival.Port = asked
+	}
 	where := netip.AddrPortFrom(to.Addr(), asked).String()
 	if l.GetName() == virtualOutbound {
 		where = "ANY:" + anyOtherPort
@@ -208,17 +212,15 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 	}
 	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
 		if hot || f.leads(chain) {
-			connections(out, chain, Request{Way: way, Destination: to, Protocol: TCP}, where)
+			connections(out, chain, arrival, where)
 		}
 		for _, filter := range chain.GetFilters() {
 			m := &hcm.HttpConnectionManager{}
 			if !filter.GetTypedConfig().MessageIs(m) || filter.GetTypedConfig().UnmarshalTo(m) != nil {
 				continue
 			}
-			r := Request{Way: way, Destination: to, Protocol: HTTP11}
-			if asked != to.Port() {
-				r.Port = asked
-			}
+			r := arrival
+			r.Protocol = HTTP11
 			if chain.GetTransportSocket() != nil {
 				r.TLS = &TLS{Certificate: true} // SNI is the host
 			}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,6 +51,23 @@ func (c *Config) askedFor(arrives uint16) uint16 {
 		}
 	}
 	return out
+}
+
+// shutOut ends what is sent to a gateway's Services on a port that none of them has.
+func (w *walk) shutOut() bool {
+	r := &w.request
+	asked := cmp.Or(r.Port, r.Destination.Port())
+	_, leads := w.Ports[asked]
+	if _, byUDP := w.UDPPorts[asked]; byUDP && r.Protocol == HTTP3 {
+		leads = true
+	}
+	if !w.Gateway || r.Way != Direct || r.OfPod || len(w.Ports) == 0 || leads {
+		return false
+	}
+	has := &Host{Ports: slices.Collect(maps.Keys(w.Ports))}
+	w.closed("", fmt.Sprintf("no Service of the gateway has port %d (there is %s): the connection is refused or waits in vain", asked, has.ports()))
+	w.step(StageListener, "", w.answer.Outcome.Reason, nil, w.nearListeners()...)
+	return true
 }
 
 // servesPort tells whether the routes of a connection manager are of a Gateway's server with a port.

@@ -131,7 +131,7 @@ func (x *exchange) findVirtualHost() bool {
 		x.unfound(reason)
 		return false
 	}
-	x.step(StageVirtualHost, x.vhost.GetName(), fmt.Sprintf("has the domain %s, which matches %s best in route configuration %s", best, x.request.Host, x.config.GetName()), x.vhost.GetMetadata(), x.patched(x.config, x.vhost)...)
+	x.stepOf(StageVirtualHost, x.vhost.GetName(), fmt.Sprintf("has the domain %s, which matches %s best in route configuration %s", best, x.request.Host, x.config.GetName()), x.hostPart(x.vhost), x.patched(x.config, x.vhost)...)
 	return true
 }
 

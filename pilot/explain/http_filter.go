@@ -175,19 +175,17 @@ func (x *exchange) injectFault(name string, f *fault.HTTPFault) bool {
 		return true
 	}
 	a := &Abort{Status: int(abort.GetHttpStatus()), Percent: p}
-	said := fmt.Sprintf("status %d", a.Status)
 	if g, ok := abort.GetErrorType().(*fault.FaultAbort_GrpcStatus); ok {
 		a.GRPC = &g.GrpcStatus
 		a.Status = 200
-		said = fmt.Sprintf("gRPC status %d", g.GrpcStatus)
 	}
 	o.Abort = a
-	x.routeStep(StageFilter, name, fmt.Sprintf("aborts %g %% of the requests with %s", p, said))
+	x.routeStep(StageFilter, name, fmt.Sprintf("aborts %g %% of the requests with %s", p, a.said()))
 	if p < 100 {
 		return true
 	}
 	x.flags = append(x.flags, "FI")
-	x.answered(a.Status, strings.Join(x.flags, ","), "a fault is injected: "+said)
+	x.answered(a.Status, strings.Join(x.flags, ","), "a fault is injected: "+a.said())
 	return false
 }
 

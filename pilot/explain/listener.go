@@ -44,6 +44,9 @@ func (w *walk) conclude() {
 
 // connect finds the listener, and goes on with its filter chains.
 func (w *walk) connect() {
+	if w.shutOut() {
+		return
+	}
 	l := w.accepts()
 	if l == nil && w.besides() {
 		return

@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -42,6 +43,14 @@ type Place struct {
 	Delegate string `json:"delegate,omitempty"`
 }
 
+// ClusterOrigin is what a cluster of a host goes by.
+type ClusterOrigin struct {
+	// Rule is the DestinationRule in force, or its subset; empty for none.
+	Rule Part
+	// Elsewhere are parts of its traffic policy that stand in other objects.
+	Elsewhere []Part
+}
+
 // String gives FIELD "NAME" of OBJECT, FILE:LINE.
 func (p Place) String() string {
 	out := p.Field
@@ -77,6 +86,58 @@ type Patch struct {
 	Place  Place
 }
 
+// servedBy names the object that has the host of a virtual host or a cluster; "" where nobody knows.
+func (c *Config) servedBy(host string) string {
+	if c.ServedBy == nil || host == "" {
+		return ""
+	}
+	return c.ServedBy(host)
+}
+
+// clusterPart is the part that asked for a cluster: the DestinationRule in force, else what has the host. What of the
+// traffic policy stands elsewhere is told in lines.
+func (w *walk) clusterPart(name, subset, object string) (of Part, elsewhere []string) {
+	of = Part{Object: object, Subset: subset}
+	host, port, ok := outboundHost(name)
+	if w.shortcut != nil || !ok || w.ClusterBy == nil {
+		return of, nil
+	}
+	by := w.ClusterBy(host, port, subset)
+	if by.Rule.Object != "" && object != "" {
+		of = by.Rule
+	}
+	for _, p := range by.Elsewhere {
+		elsewhere = append(elsewhere, "goes by "+(&Step{Object: p.Object, Place: w.place(p)}).origin())
+	}
+	if of.Object == "" {
+		of.Object = w.servedBy(host)
+	}
+	return of, elsewhere
+}
+
+// hostPart is the part that asked for a virtual host: the object that it names, else what has the host.
+func (w *walk) hostPart(vh *routev3.VirtualHost) Part {
+	if object := source(vh.GetMetadata()); object != "" {
+		return Part{Object: object}
+	}
+	if vh.GetName() == blockAll {
+		return w.unknownPart()
+	}
+	host, port := splitPort(vh.GetName())
+	if w.shortcut != nil || port == "" || w.Gateway { // whose virtual hosts are those of rules
+		return Part{}
+	}
+	return Part{Object: w.servedBy(host)}
+}
+
+// unknownPart is what decides about destinations that the proxy does not know.
+func (w *walk) unknownPart() Part {
+	if w.UnknownBy == nil || w.shortcut != nil {
+		return Part{}
+	}
+	return w.UnknownBy()
+}
+
 // patched tells of the patches that a resource, or one part of it, went through. What they change stands among what
 // other objects ask for.
 func (w *walk) patched(whole, part proto.Message) (out []string) {
@@ -91,8 +152,12 @@ func (w *walk) patched(whole, part proto.Message) (out []string) {
 
 // part is the route at a place of the virtual host.
 func (x *exchange) part(index int, r *routev3.Route) Part {
+	object := source(r.GetMetadata())
+	if object == "" && source(x.vhost.GetMetadata()) == "" && slices.Contains([]string{"default", blockAll}, r.GetName()) {
+		return x.hostPart(x.vhost) // no rule has it
+	}
 	return Part{
-		Object: source(r.GetMetadata()), Route: r, Routes: x.config.GetName(), VirtualHost: x.vhost.GetName(), Index: index,
+		Object: object, Route: r, Routes: x.config.GetName(), VirtualHost: x.vhost.GetName(), Index: index,
 	}
 }
 

@@ -160,7 +160,7 @@ func rulePart(rule string) Part {
 	if r := refusedForm.FindStringSubmatch(name); r != nil {
 		kind, name, field = r[1], r[2], ""
 	}
-	return Part{Object: PolicyPath(kind, found[1], name), Field: field}
+	return Part{Object: ObjectPath("security.istio.io/v1", kind, found[1], name), Field: field}
 }
 
 // ruleName names a rule in a sentence.
@@ -172,9 +172,9 @@ func ruleName(rule string) string {
 	return strings.TrimSpace((&Step{Object: p.Object}).origin() + " " + p.Field)
 }
 
-// PolicyPath names a policy as resources name the objects that they come from.
-func PolicyPath(kind, namespace, name string) string {
-	return "/apis/security.istio.io/v1/namespaces/" + namespace + "/" + kebab(kind) + "/" + name
+// ObjectPath names an object of a group and version as resources name those that they come from.
+func ObjectPath(group, kind, namespace, name string) string {
+	return "/apis/" + group + "/namespaces/" + namespace + "/" + kebab(kind) + "/" + name
 }
 
 // kebab gives a kind in small letters, with a hyphen before each of its capitals but the first.

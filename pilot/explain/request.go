@@ -58,6 +58,8 @@ type Request struct {
 	Destination netip.AddrPort
 	// Socket is the path of the Unix socket that the client connects to, in the place of Destination; else empty.
 	Socket string
+	// OfPod tells of a Direct one that Destination is of the pod itself, where no Service stands between.
+	OfPod bool
 	// Local tells of a Direct one that its client is the workload beside the proxy, whose application may listen there.
 	Local bool
 	// Named is the host by whose name, or address, the client found the destination; nil where that is not looked at.

@@ -48,6 +48,14 @@ func (s *Step) origin() string {
 	return out
 }
 
+// said names the answer.
+func (a *Abort) said() string {
+	if a.GRPC != nil {
+		return fmt.Sprintf("gRPC status %d", *a.GRPC)
+	}
+	return fmt.Sprintf("status %d", a.Status)
+}
+
 // String says in one line what the client gets.
 func (o *Outcome) String() string {
 	var out string
@@ -76,7 +84,7 @@ func (o *Outcome) String() string {
 		out += fmt.Sprintf("; %g %% wait %s first", o.Delay.Percent, o.Delay.Duration)
 	}
 	if o.Abort != nil && o.Abort.Percent < 100 {
-		out += fmt.Sprintf("; %g %% are aborted with status %d", o.Abort.Percent, o.Abort.Status)
+		out += fmt.Sprintf("; %g %% are aborted with %s", o.Abort.Percent, o.Abort.said())
 	}
 	return out
 }

@@ -205,7 +205,7 @@ func connected(ctx context.Context, m reached) (out []model.Proxy, silent []erro
 // configOf gives what a proxy runs of what files or a mesh make for it.
 func configOf(p analyze.Proxy) *explain.Config {
 	c := explain.NewConfig(p.Resources)
-	c.Ports, c.UDPPorts = p.Ports, p.UDPPorts
+	c.Gateway, c.Ports, c.UDPPorts = p.Kind == model.RouterProxy, p.Ports, p.UDPPorts
 	c.SecretsKnown, c.SecretProblem = true, secretProblem(p.Namespace, p.Problems)
 	return c
 }

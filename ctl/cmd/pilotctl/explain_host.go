@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
@@ -60,11 +59,7 @@ func objectPath(key model.Key) string {
 	if key.Kind != model.KindService {
 		group = "networking.istio.io/v1"
 	}
-	kind := map[model.Kind]string{model.KindServiceEntry: "service-entry", model.KindEnvoyFilter: "envoy-filter"}[key.Kind]
-	if kind == "" {
-		kind = strings.ToLower(string(key.Kind))
-	}
-	return "/apis/" + group + "/namespaces/" + key.Namespace + "/" + kind + "/" + key.Name
+	return explain.ObjectPath(group, string(key.Kind), key.Namespace, key.Name)
 }
 
 // endpoints asks the mesh for what headless Services' names stand for; nil where it does not answer.

@@ -82,11 +82,12 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 // sent finds out where the client connects to.
 func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) error {
 	if path, ok := strings.CutPrefix(e.to, model.UnixScheme); ok {
-		r.Way, r.Socket = explain.Direct, path
+		r.Way, r.Socket, r.OfPod = explain.Direct, path, true
 		return nil
 	}
 	if to, err := netip.ParseAddrPort(e.to); err == nil {
-		if r.Destination = to; own(c, r) {
+		r.Destination, r.OfPod = to, true
+		if own(c, r) {
 			r.Way, r.Local = explain.Direct, true
 		} else if c.Host != nil && r.Way == explain.Outbound {
 			r.Named = c.Host(to.Addr().String())
@@ -95,10 +96,14 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 	}
 	asked := askedPort(u)
 	port := asked
-	switch r.Way {
-	case explain.Direct:
+	r.OfPod = slices.ContainsFunc([]string{e.to, u.Hostname()}, func(s string) bool {
+		ip, err := netip.ParseAddr(s)
+		return err == nil && (ip.IsLoopback() || c.IP.IsValid() && ip.Unmap() == c.IP.Unmap())
+	})
+	switch {
+	case r.Way == explain.Direct && !r.OfPod:
 		port = c.ArrivesAt(asked, r.Protocol == explain.HTTP3)
-	case explain.Inbound:
+	case r.Way == explain.Inbound:
 		port = c.LeadsTo(asked)
 	}
 	if port != asked {
@@ -126,7 +131,7 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 	}
 	r.Destination = netip.AddrPortFrom(to, port)
 	if own(c, r) {
-		r.Way, r.Named, r.Local = explain.Direct, nil, true
+		r.Way, r.Named, r.Local, r.OfPod = explain.Direct, nil, true, true
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
+// clustersPath is where Envoy's admin interface has the servers of all clusters.
+const clustersPath = "clusters?format=json"
+
 // running gives what the proxy of --from runs, with what the control plane knows of it. That is left out where the
 // control plane does not answer: the proxy's own word is enough for all but reasons.
 func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Config, error) {
@@ -44,6 +47,12 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 	if err != nil {
 		return nil, err
 	}
+	// What names came to is a detail of few clusters, and without it they are taken to be resolved.
+	if data, err := m.admin(ctx, pod, "GET", clustersPath); err == nil {
+		if c.Resolved, err = explain.ParseClusters(data); err != nil {
+			return nil, err
+		}
+	}
 	e.namespace = pod[strings.LastIndexByte(pod, '.')+1:]
 	if all, _, err := m.lists(ctx, "/debug/problems"); err == nil {
 		if said, err := readProblems(all); err == nil {
@@ -66,7 +75,7 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 func (r *remade) tell(ctx context.Context, m reached, c *explain.Config) *explain.Config {
 	c = policed(ctx, r.translation, r.proxy, c)
 	c.Host = hostsOf(r.translation, r.proxy, func() *analyze.Translation { return r.endpoints(ctx) })
-	c.Ports, c.UDPPorts = r.proxy.Ports, r.proxy.UDPPorts
+	c.Gateway, c.Ports, c.UDPPorts = r.proxy.Kind == model.RouterProxy, r.proxy.Ports, r.proxy.UDPPorts
 	c.Peer = r.peers(ctx, m)
 	c.Bare = func(server netip.Addr) bool {
 		whole := r.endpoints(ctx)
