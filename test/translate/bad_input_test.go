@@ -2,76 +2,233 @@ package translate
 
 import (
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
+	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
-// Configuration that is as large as it may be, or that leads in a circle, harms only itself: all is valid, and a
-// service beside it keeps its route.
+// badInput is a row: objects beside a healthy mesh that are bad in one way.
+type badInput struct {
+	name, objects string
+	// differs are the parts of what the healthy mesh gives that are others with the objects, and must be.
+	differs []string
+	// problem names the object and the field that is reported, and fine says why nothing has to be.
+	problem, fine string
+	// refused is a listener that Envoy refuses, and takes all but that.
+	refused string
+	// adds are parts that come, where the row is about them.
+	adds []string
+}
+
+// mostAllocated bounds what reading, checking and translating a row for all askers may allocate, in bytes. The
+// largest good row, of 10,000 rules, takes less than half of it.
+const mostAllocated = 1 << 30
+
+// One bad object harms only itself: what a healthy mesh gives stays byte for byte but for what the row says, a problem
+// names the object and the field, all is valid and Envoy takes it, and no row costs without bound.
 func TestBadInputHarmsOnlyItself(t *testing.T) {
-	const beside = `{apiVersion: v1, kind: Service, metadata: {name: a, namespace: default}, spec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}}
----
-{apiVersion: v1, kind: Service, metadata: {name: b, namespace: default}, spec: {clusterIP: 10.96.0.2, ports: [{name: http, port: 80}]}}
----
-`
-	rules := func(hosts, rules string) string {
-		return "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: default}, spec: {hosts: [" + hosts + "], http: [" + rules + "]}}"
+	secrets := envoytest.NewSecrets(t)
+	pair, other := secrets.Named("own").GetTlsCertificate(), envoytest.NewSecrets(t).Named("other").GetTlsCertificate()
+	good := goodMesh + secretOf("good", pair.GetCertificateChain().GetInlineBytes(), pair.GetPrivateKey().GetInlineBytes())
+	rows := append(badRows(), badInput{
+		name: "a Secret with the key of another pair",
+		objects: secretOf("worse", pair.GetCertificateChain().GetInlineBytes(), other.GetPrivateKey().GetInlineBytes()) +
+			worseGateway("{port: {number: 8443, name: x, protocol: HTTPS}, hosts: [x.example.com], tls: {mode: SIMPLE, credentialName: worse}}"),
+		problem: "Secret/istio-system/worse data[tls.crt]",
+	}, badInput{
+		name: "a Secret whose certificate is none",
+		objects: secretOf("worse", []byte("nothing"), pair.GetPrivateKey().GetInlineBytes()) +
+			worseGateway("{port: {number: 8443, name: x, protocol: HTTPS}, hosts: [x.example.com], tls: {mode: SIMPLE, credentialName: worse}}"),
+		problem: "Secret/istio-system/worse data[tls.crt]",
+	})
+	healthy := readMesh(t, good)
+	if len(healthy.problems) > 0 {
+		t.Fatalf("the healthy mesh has problems: %s", healthy.problems)
 	}
-	var many strings.Builder
-	for i := range 10_000 {
-		fmt.Fprintf(&many, "{match: [{uri: {exact: /%d}}], route: [{destination: {host: a}}]}, ", i)
-	}
-	long := strings.Repeat(strings.Repeat("x", 49)+".", 5) + "com" // of 253 characters
-	const to = "{route: [{destination: {host: a}}]}"
-	for name, c := range map[string]struct {
-		input, host string
-		routes      int
-		problem     string
-	}{
-		"10,000 routes":            {rules("a", many.String()+to), "a.default.svc.cluster.local", 10_001, ""},
-		"a host of 253 characters": {rules(long, to), long, 1, ""},
-		"one more":                 {rules("x"+long, to), "x" + long, 0, "spec.hosts[0]"},
-		"a rule that delegates to its own object": {
-			rules("a", "{match: [{uri: {prefix: /x}}], delegate: {name: v}}, "+to),
-			"a.default.svc.cluster.local", 1, "delegate",
-		},
-		"delegates in a circle": {
-			rules("a", "{match: [{uri: {prefix: /x}}], delegate: {name: w}}, "+to) + `
----
-{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: w, namespace: default}, spec: {http: [{delegate: {name: v}}]}}`,
-			"a.default.svc.cluster.local", 1, "delegate",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			objects, problems := file.Decode([]byte(beside+c.input), "test.yaml")
-			var taken []*model.Object // as a source leaves them
-			for _, o := range objects {
-				if problems = append(problems, validate.Object(o)...); !refused(o) {
-					taken = append(taken, o)
-				}
+	loads := map[string]func(*testing.T){}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			before := allocated()
+			got := readMesh(t, good+row.objects)
+			if spent := allocated() - before; spent > mostAllocated {
+				t.Errorf("%d bytes were allocated, at most %d are expected", spent, mostAllocated)
 			}
-			p := Proxy{Name: "client", Namespace: "default", IPs: []string{"10.1.0.9"}}
-			built := Build(Snapshot(taken), p.Model())
-			validateAll(t, built)
-			reported := fmt.Sprint(problems, built.Problems)
-			if c.problem == "" && len(problems)+len(built.Problems) > 0 || !strings.Contains(reported, c.problem) {
-				t.Errorf("reported is %s, want %q", reported, c.problem)
-			}
-			if got := routesOf(built, c.host); got != c.routes {
-				t.Errorf("%s has %d routes, want %d", c.host, got, c.routes)
-			}
-			if got := routesOf(built, "b.default.svc.cluster.local"); got != 1 {
-				t.Errorf("the service beside it has %d routes", got)
+			row.compare(t, healthy.parts, got.parts)
+			row.checkProblems(t, got.problems)
+			if res, ok := changedFor(t, healthy, got); ok {
+				loads[row.name] = func(t *testing.T) { loadBut(t, row.refused, res, secrets) }
 			}
 		})
 	}
+	for name, load := range loads {
+		t.Run("Envoy takes "+name, func(t *testing.T) {
+			t.Parallel()
+			load(t)
+		})
+	}
+}
+
+// changedFor gives what the first asker gets that gets something else.
+func changedFor(t *testing.T, healthy, got meshRead) (Resources, bool) {
+	for _, p := range badAskers() {
+		if res := got.made[p.Name]; !maps.Equal(partsOf(t, res), partsOf(t, healthy.made[p.Name])) {
+			return res, true
+		}
+	}
+	return Resources{}, false
+}
+
+// allocated counts the bytes that were ever allocated.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// compare checks what of the healthy mesh differs.
+func (row *badInput) compare(t *testing.T, healthy, got map[string]string) {
+	t.Helper()
+	var differs []string
+	for _, name := range slices.Sorted(maps.Keys(healthy)) {
+		if other, ok := got[name]; !ok || other != healthy[name] {
+			differs = append(differs, name)
+		}
+	}
+	if !slices.Equal(differs, row.differs) {
+		t.Errorf("of the healthy mesh differ %q, want %q", differs, row.differs)
+	}
+	for _, name := range row.adds {
+		if _, ok := got[name]; !ok {
+			t.Errorf("there is no %s, but %q", name, slices.Sorted(maps.Keys(got)))
+		}
+	}
+}
+
+// checkProblems wants a problem of the object and field, and none of what is healthy.
+func (row *badInput) checkProblems(t *testing.T, problems []model.Problem) {
+	t.Helper()
+	named := func(p model.Problem) bool { return strings.Contains(p.String(), " "+row.problem+": ") }
+	if row.fine != "" && len(problems) > 0 || row.fine == "" && !slices.ContainsFunc(problems, named) {
+		t.Errorf("reported is %s, want %q", problems, row.problem)
+	}
+	for _, p := range problems {
+		if p.Object.Name != "worse" && p.Object.Name != "worst" {
+			t.Errorf("an object that is not at fault is reported: %s", p)
+		}
+	}
+}
+
+// meshRead is what becomes of a mesh: what each asker gets, its parts, and all problems.
+type meshRead struct {
+	made     map[string]Resources
+	parts    map[string]string
+	problems []model.Problem
+}
+
+// badAskers are those that see the healthy mesh: a client, a server and a gateway.
+func badAskers() []Proxy {
+	return []Proxy{
+		{Name: "client", Namespace: "default", IPs: []string{"10.1.0.9"}, DNSCapture: true},
+		{Name: "a-0", Namespace: "default", IPs: []string{"10.1.0.1"}, DNSCapture: true},
+		{Name: "gw-0", Namespace: "istio-system", IPs: []string{"10.1.0.8"}, Type: model.RouterProxy},
+	}
+}
+
+// readMesh reads, checks and translates as the product does, and validates what comes of it.
+func readMesh(t *testing.T, text string) meshRead {
+	t.Helper()
+	objects, _, problems := file.Checked(kinds.DefaultNamespace, []byte(text), "input.yaml", validate.Object)
+	out := meshRead{made: map[string]Resources{}, parts: map[string]string{}, problems: problems}
+	snapshot := Snapshot(objects)
+	for _, p := range badAskers() {
+		res := Build(snapshot, p.Model())
+		validateAll(t, res)
+		out.made[p.Name], out.problems = res, append(out.problems, res.Problems...)
+		maps.Copy(out.parts, partsOf(t, res))
+	}
+	slices.SortFunc(out.problems, model.CompareProblems)
+	out.problems = slices.Compact(out.problems)
+	return out
+}
+
+// partsOf gives the bytes of what a proxy gets, apart for each virtual host, filter chain and name.
+func partsOf(t *testing.T, res Resources) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	add := func(m proto.Message, names ...string) {
+		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.Join(names, " ")] = string(data)
+	}
+	for kind, list := range res.ByType {
+		for _, r := range list {
+			rest := proto.Clone(r.Body)
+			switch body := rest.(type) {
+			case *routev3.RouteConfiguration:
+				for _, vh := range body.GetVirtualHosts() {
+					add(vh, kind, r.Name, vh.GetName())
+				}
+				body.VirtualHosts = nil
+			case *listenerv3.Listener:
+				for _, chain := range body.GetFilterChains() {
+					add(chain, kind, r.Name, chain.GetName(), chain.GetFilterChainMatch().String())
+				}
+				body.FilterChains = nil
+			case *nds.NameTable:
+				for name, info := range body.GetTable() {
+					add(info, kind, name)
+				}
+				body.Table = nil
+			}
+			add(rest, kind, r.Name)
+		}
+	}
+	return out
+}
+
+// loadBut starts an Envoy that takes all resources but one listener, "" for none.
+func loadBut(t *testing.T, refused string, res Resources, secrets *envoytest.Secrets) {
+	t.Helper()
+	resources := res.Served()
+	if resources["listeners"][refused] == nil {
+		load(t, resources, secrets)
+		return
+	}
+	s := envoytest.ServeFixed(t, resources, secrets)
+	e := envoytest.Run(t, envoytest.Config{Node: "test", Socket: s.Socket, SotW: true, Apart: true})
+	select {
+	case reason := <-s.Rejected:
+		if !strings.Contains(reason, "listener(s) "+refused+":") {
+			t.Errorf("rejected: %s, want only %s", reason, refused)
+		}
+	case <-time.After(warmDeadline):
+		t.Fatal("Envoy takes what it should refuse")
+	}
+	delete(resources["listeners"], refused)
+	envoytest.Eventually(t, "all else is in force", func() bool {
+		state, err := configDump(e)
+		if err != nil {
+			return false
+		}
+		state.waiting = slices.DeleteFunc(state.waiting, func(s string) bool { return s == "listener "+refused })
+		return state.missing(resources) == ""
+	})
 }
 
 // refused tells whether validation keeps an object out of effect.
@@ -79,14 +236,8 @@ func refused(o *model.Object) bool {
 	return slices.ContainsFunc(validate.Object(o), func(p model.Problem) bool { return p.Severity == model.SeverityError })
 }
 
-// routesOf counts the routes of a host on port 80.
-func routesOf(r Resources, host string) int {
-	for _, config := range r.ByType["routes"] {
-		for _, vh := range config.Body.(*routev3.RouteConfiguration).GetVirtualHosts() {
-			if config.Name == "80" && vh.GetDomains()[0] == host {
-				return len(vh.GetRoutes())
-			}
-		}
-	}
-	return 0
+// secretOf gives a Secret of the gateways with a pair.
+func secretOf(name string, certificate, key []byte) string {
+	return fmt.Sprintf("---\n{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: istio-system}, type: kubernetes.io/tls, stringData: {tls.crt: %q, tls.key: %q}}\n",
+		name, certificate, key)
 }
