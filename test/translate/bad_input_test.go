@@ -38,8 +38,8 @@ type badInput struct {
 // for what grows without bound; the largest row, of 10,000 rules, takes 395 MiB.
 const mostAllocated = 1 << 30
 
-// One bad object harms only itself: what a healthy mesh gives stays byte for byte but for what the row says, a problem
-// names the object and the field, all is valid and Envoy takes it, and no row costs without bound.
+// One bad object harms only itself. What a healthy mesh gives stays byte for byte but for what the row says, and a
+// problem names the object and the field. All is valid, Envoy takes it, and no row costs without bound.
 func TestBadInputHarmsOnlyItself(t *testing.T) {
 	secrets := envoytest.NewSecrets(t)
 	pair, other := secrets.Named("own").GetTlsCertificate(), envoytest.NewSecrets(t).Named("other").GetTlsCertificate()
