@@ -45,6 +45,7 @@ func Analyzers() []Analyzer {
 		{"reserved-user", "applications that run as the proxy's user", reservedUser},
 		{"port-names", "ports of Services whose names do not tell the protocol", portNames},
 		{"service-selectors", "Services that select no workload", servicesWithoutWorkload},
+		{"service-targets", "ports of Services that lead to names which no container has", targetsWithoutPort},
 		{"service-ports", "Services that lead to one port of a workload by different numbers", workloadsOfSeveralServices},
 		{"annotations", "annotations of pods for which these are refused", wrongAnnotations},
 		{"deprecated-annotations", "annotations that Istio calls deprecated", deprecatedAnnotations},

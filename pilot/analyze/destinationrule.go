@@ -56,21 +56,51 @@ func unknownDestinationRuleHosts(m *mesh) {
 	}
 }
 
-// emptySubsets finds subsets of which no pod of the service is.
+// emptySubsets finds subsets of which nothing of the service is. Of several definitions the one that counts is looked at.
 func emptySubsets(m *mesh) {
+	counts := m.countingSubsets()
 	for _, dr := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
 		services := m.ruleServices(dr)
 		if len(services) == 0 {
 			continue
 		}
+		kind, remedy := "pod", "deploy such pods"
+		if services[0].Key.Kind == model.KindServiceEntry {
+			kind, remedy = "endpoint", "add such an endpoint"
+		}
 		for i, subset := range dr.spec.GetSubsets() {
-			if len(subset.GetLabels()) == 0 || m.anyEndpoint(services, subset.GetLabels()) {
+			if len(subset.GetLabels()) == 0 || counts[m.subsetOf(dr, subset)] != dr.Object || m.anyEndpoint(services, subset.GetLabels()) {
 				continue
 			}
 			m.report(dr.Object, fmt.Sprintf("spec.subsets[%d].labels", i), noWorkloads, Warning,
-				"no pod of %s has the labels %s, so requests to subset %q get a 503; correct the labels, or deploy such pods", services[0].Hostname, model.LabelSet(subset.GetLabels()), subset.GetName())
+				"no %s of %s has the labels %s, so requests to subset %q get a 503; correct the labels, or %s", kind, services[0].Hostname, model.LabelSet(subset.GetLabels()), subset.GetName(), remedy)
 		}
 	}
+}
+
+// joinedSubset is a subset that DestinationRules which count together may define several times.
+type joinedSubset struct{ namespace, host, exportTo, selector, name string }
+
+func (m *mesh) subsetOf(dr object[*networking.DestinationRule], subset *networking.Subset) joinedSubset {
+	exportTo := slices.Sorted(slices.Values(dr.spec.GetExportTo()))
+	return joinedSubset{
+		dr.Namespace, model.ResolveHost(dr.spec.GetHost(), dr.Namespace, m.domain), strings.Join(exportTo, ","),
+		model.LabelSet(dr.spec.GetWorkloadSelector().GetMatchLabels()), subset.GetName(),
+	}
+}
+
+// countingSubsets gives the DestinationRule whose definition of a subset counts.
+func (m *mesh) countingSubsets() map[joinedSubset]*model.Object {
+	out := map[joinedSubset]*model.Object{}
+	for _, dr := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
+		for _, subset := range dr.spec.GetSubsets() {
+			at := m.subsetOf(dr, subset)
+			if first := out[at]; first == nil || model.Older(dr.Object, first) < 0 {
+				out[at] = dr.Object
+			}
+		}
+	}
+	return out
 }
 
 // anyEndpoint tells whether an endpoint of the services has the labels. A service without a selector

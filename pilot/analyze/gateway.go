@@ -13,24 +13,32 @@ import (
 )
 
 // hasGateway tells whether there is the Gateway that a problem's field, of a VirtualService, names.
-func (m *mesh) hasGateway(p model.Problem) bool {
+func (m *mesh) hasGateway(p model.Problem) bool { return m.object(m.gatewayMeant(p)) != nil }
+
+// gatewayMeant gives the key of the Gateway that a problem's field, of a VirtualService, names; an empty one for none.
+func (m *mesh) gatewayMeant(p model.Problem) model.Key {
 	index, _, _ := strings.Cut(strings.TrimPrefix(p.Field, gatewaysField), "]")
 	at, err := strconv.Atoi(index)
-	if err != nil {
-		return false
-	}
 	o := m.object(p.Object)
-	if o == nil {
-		return false
+	if err != nil || o == nil {
+		return model.Key{}
 	}
 	vs, ok := o.Spec.(*networking.VirtualService)
-	return ok && at < len(vs.GetGateways()) && m.gatewayNamed(vs.GetGateways()[at], o.Namespace) != nil
+	if !ok || at >= len(vs.GetGateways()) {
+		return model.Key{}
+	}
+	return gatewayKey(vs.GetGateways()[at], o.Namespace)
+}
+
+// gatewayKey gives the key of the Gateway that a VirtualService of a namespace means by a name.
+func gatewayKey(name, namespace string) model.Key {
+	namespace, name, _ = strings.Cut(model.GatewayName(name, namespace), "/")
+	return model.Key{Kind: model.KindGateway, Namespace: namespace, Name: name}
 }
 
 // gatewayNamed gives the Gateway that a VirtualService of a namespace means by a name; nil for none.
 func (m *mesh) gatewayNamed(name, namespace string) *model.Object {
-	namespace, name, _ = strings.Cut(model.GatewayName(name, namespace), "/")
-	return m.object(model.Key{Kind: model.KindGateway, Namespace: namespace, Name: name})
+	return m.object(gatewayKey(name, namespace))
 }
 
 // gatewaysOf gives the Gateways that a VirtualService names, each once.
@@ -130,7 +138,7 @@ type neighbour struct {
 	field     string
 }
 
-// neighbours are the servers of all Gateways, in order, with what these select.
+// neighbours are the servers of all Gateways, in the order in which they count, with what these select.
 type neighbours struct {
 	*selections
 	servers []neighbour
@@ -138,6 +146,7 @@ type neighbours struct {
 
 func (m *mesh) servers() neighbours {
 	all := of[*networking.Gateway](m, model.KindGateway)
+	slices.SortStableFunc(all, func(a, b object[*networking.Gateway]) int { return model.Older(a.Object, b.Object) })
 	var selectors []selector
 	for _, gw := range all {
 		selectors = append(selectors, selector{labels: gw.spec.GetSelector()})
@@ -181,8 +190,8 @@ func (all neighbours) listening(n neighbour) []listening {
 func conflictingGateways(m *mesh) {
 	all := m.servers()
 	for _, n := range all.conflictingPorts() {
-		m.reportPairs(n.gateway.Object, gateways(n.others), n.field+".port", conflictingGateway, Error,
-			"wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
+		m.reportPairs(n.gateway.Object, gateways(n.others), n.field+".port.protocol", conflictingGateway, Error,
+			"wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one, until then this server is left out",
 			n.server.GetPort().GetNumber(), n.others[0].server.GetPort().GetProtocol(), n.server.GetPort().GetProtocol())
 	}
 	m.conflictingServers(all)
@@ -239,8 +248,12 @@ func (m *mesh) conflictingServers(all neighbours) {
 				}
 			}
 			if others := earlier.before(n.at, sides...); len(others) > 0 {
+				loses := ""
+				if n.server.GetTls() != nil && others[0].server.GetTls() != nil {
+					loses = ", until then this server is left out"
+				}
 				m.reportPairs(n.gateway.Object, gateways(others), fmt.Sprintf("%s.hosts[%d]", n.field, i), conflictingGateway, Error,
-					"serves host %q on port %d of the same workload as well; keep it in one Gateway", host, n.server.GetPort().GetNumber())
+					"serves host %q on port %d of the same workload as well; keep it in one Gateway%s", host, n.server.GetPort().GetNumber(), loses)
 			}
 			earlier.join(n.at, n, at(places[0], namespace), at(places[0], ""))
 		}

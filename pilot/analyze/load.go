@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
@@ -18,11 +19,12 @@ import (
 type mesh struct {
 	config    *meshconfig.MeshConfig
 	domain    string
-	cluster   string          // by which proxies know the control plane's own
-	running   bool            // it is a mesh that runs, which has all that it is to have
-	objects   []*model.Object // that can take effect, in the order of files
-	refused   []file.Refusal  // what cannot
-	denials   []*model.Object // are in effect in the place of what was refused
+	cluster   string                // by which proxies know the control plane's own
+	running   bool                  // it is a mesh that runs, which has all that it is to have
+	objects   []*model.Object       // that can take effect, in the order of files
+	refused   []file.Refusal        // what cannot
+	faults    map[model.Key]Finding // of what cannot, the first of each
+	denials   []*model.Object       // are in effect in the place of what was refused
 	workloads []*workload
 	injectors injectors
 	snapshot  *store.Snapshot
@@ -41,7 +43,31 @@ func load(files []File) *mesh {
 	m := decoded(files)
 	m.deny()
 	m.settle()
+	m.noteFaults()
 	return m
+}
+
+// noteFaults remembers why objects cannot take effect, for those that name them.
+func (m *mesh) noteFaults() {
+	m.faults = map[model.Key]Finding{}
+	for _, r := range m.refused {
+		m.faults[r.Key] = Finding{}
+	}
+	for _, f := range m.findings {
+		if first, refused := m.faults[f.Object]; refused && first.Level == "" && f.Level == Error && m.object(f.Object) == nil {
+			f.Origin.Line = m.lines.Line(f.Origin, f.Object, f.Field)
+			m.faults[f.Object] = f
+		}
+	}
+}
+
+// refusal tells of an object that is in the files and was refused; "" for others.
+func (m *mesh) refusal(key model.Key) string {
+	f := m.faults[key]
+	if f.Level == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %s/%s is refused (%s)", key.Kind, key.Namespace, key.Name, f.Origin)
 }
 
 // decoded has the objects of the files that make sense, each for itself.
@@ -162,6 +188,9 @@ func (m *mesh) problems(all []model.Problem) {
 		}
 		f.Code = m.codeOf(p)
 		f.Unknown = p.Object.Kind == "" || p.Reason == model.ReasonNotTranslated && p.Field == "" && p.Severity == model.SeverityWarning
+		if refused := m.refusal(m.gatewayMeant(p)); f.Code == notFound && strings.HasPrefix(p.Field, gatewaysField) && refused != "" {
+			f.Message = refused + ", so nobody serves the hosts there; correct it"
+		}
 		m.findings = append(m.findings, f)
 	}
 }

@@ -16,8 +16,11 @@ func (m *mesh) repeats(f Finding, analyzed map[telling]bool) bool {
 		return false
 	}
 	says := func(field string) bool {
-		// A destination without a port has that of the request, which the service may not have.
-		return analyzed[telling{f.Object, field, f.Code}] || f.Code == notFound && analyzed[telling{f.Object, field, portRequired}]
+		return analyzed[telling{f.Object, field, f.Code}]
+	}
+	// A destination without a port has that of the request, which the service may not have.
+	if f.Code == notFound && strings.HasSuffix(f.Field, ".port") && analyzed[telling{f.Object, "", portRequired}] {
+		return true
 	}
 	if says(f.Field) {
 		return true
@@ -49,6 +52,9 @@ func toldBy(all []Finding) map[telling]bool {
 	out := map[telling]bool{}
 	for _, f := range all {
 		out[telling{f.Object, f.Field, f.Code}] = true
+		if f.Code == portRequired { // which is told once of an object
+			out[telling{f.Object, "", f.Code}] = true
+		}
 	}
 	return out
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -205,43 +204,6 @@ func tokensOfTCP(m *mesh) {
 		if tcp, others := m.targetPorts(ra.Object); len(tcp) > 0 && !others {
 			m.report(ra.Object, "spec.jwtRules", ineffectivePolicy, Warning,
 				"%s takes no HTTP by the name in the Service, and no other workload of the policy does, so nobody looks at tokens; name the protocol in the Service", tcp[0])
-		}
-	}
-}
-
-// requestRoutesOfTCP finds rules for requests of VirtualServices whose hosts take no HTTP.
-func requestRoutesOfTCP(m *mesh) {
-	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		if len(vs.spec.GetHttp()) == 0 || !model.BoundToMesh(vs.spec.GetGateways()) {
-			continue
-		}
-		ports := map[uint32]model.Protocol{}
-		for _, short := range vs.spec.GetHosts() {
-			for _, svc := range m.hosts[model.ResolveHost(short, vs.Namespace, m.domain)] {
-				for _, p := range svc.Ports {
-					ports[p.Port] = p.Protocol
-				}
-			}
-		}
-		opaque := func(port uint32) bool {
-			p, known := ports[port]
-			return known && !p.IsHTTP() && p != model.ProtocolAuto
-		}
-		all := len(ports) > 0
-		for port := range ports {
-			all = all && opaque(port)
-		}
-		if all {
-			m.report(vs.Object, "spec.http", "", Warning, "no port of its hosts takes HTTP by its name in the Service, so sidecars have no use for the rules; write tcp or tls rules, or name the port by its protocol")
-			continue
-		}
-		for i, rule := range vs.spec.GetHttp() {
-			for j, match := range rule.GetMatch() {
-				if match.GetPort() != 0 && opaque(match.GetPort()) {
-					m.report(vs.Object, fmt.Sprintf("spec.http[%d].match[%d].port", i, j), "", Warning,
-						"port %d of its hosts takes no HTTP by its name in the Service, so the match holds for no request; write a tcp or tls rule, or name the port by its protocol", match.GetPort())
-				}
-			}
 		}
 	}
 }

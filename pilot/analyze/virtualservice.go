@@ -39,6 +39,7 @@ func destinations(vs *networking.VirtualService, do func(field string, d *networ
 func missingDestinations(m *mesh) {
 	subsets := m.subsets()
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		unnamed := map[string]bool{}
 		destinations(vs.spec, func(field string, d *networking.Destination) {
 			if d == nil {
 				return
@@ -53,7 +54,7 @@ func missingDestinations(m *mesh) {
 				m.report(vs.Object, field+".host", notFound, Error, "there is no service %q (%s); create it, or correct the name", d.GetHost(), host)
 				return
 			}
-			m.destinationPort(vs.Object, field, d, services[0])
+			m.destinationPort(vs.Object, field, d, services[0], unnamed)
 			if d.GetSubset() != "" && !subsets.has(host, d.GetSubset()) {
 				m.report(vs.Object, field+".subset", notFound, Error, "no DestinationRule of host %s has a subset %q; add it there, or correct the name", host, d.GetSubset())
 			}
@@ -61,7 +62,9 @@ func missingDestinations(m *mesh) {
 	}
 }
 
-func (m *mesh) destinationPort(vs *model.Object, field string, d *networking.Destination, svc *model.Service) {
+// destinationPort tells of a port that a service does not have, or has several of where none is named: of each service
+// that once, in unnamed.
+func (m *mesh) destinationPort(vs *model.Object, field string, d *networking.Destination, svc *model.Service, unnamed map[string]bool) {
 	var ports []string
 	for _, p := range svc.Ports {
 		if p.Protocol != model.ProtocolUDP {
@@ -70,7 +73,11 @@ func (m *mesh) destinationPort(vs *model.Object, field string, d *networking.Des
 	}
 	switch n := d.GetPort().GetNumber(); {
 	case n == 0 && len(ports) > 1:
-		m.report(vs, field+".port", portRequired, Error, "service %s has several ports (%s); say which with port.number", svc.Hostname, strings.Join(ports, ", "))
+		if unnamed[svc.Hostname] {
+			return
+		}
+		unnamed[svc.Hostname] = true
+		m.report(vs, field+".port", portRequired, Error, "service %s has several ports (%s); say which with port.number, at each destination", svc.Hostname, strings.Join(ports, ", "))
 	case n != 0 && svc.PortByNumber(n) == nil:
 		m.report(vs, field+".port", notFound, Error, "service %s has no port %d; use one of %s", svc.Hostname, n, strings.Join(ports, ", "))
 	}

@@ -129,14 +129,16 @@ func mergeRules(c *Class, rules []*model.Object) *destinationRule {
 		case out.policy.spec == nil:
 			out.policy = policySource{dr.GetTrafficPolicy(), o, "spec.trafficPolicy"}
 		default:
-			conflict(o, "spec.trafficPolicy", fmt.Sprintf("%s, which is older, sets the traffic policy of host %s", out.policy.object.Key, dr.GetHost()))
+			conflict(o, "spec.trafficPolicy", fmt.Sprintf("%s, which is older, sets the traffic policy of host %s, and this one does not count; put all settings into one of them",
+				out.policy.object.Key, dr.GetHost()))
 		}
 		// What is wrong with it, the source tells.
 		fallback, _ := model.ParseSubsetFallback(o.Annotations[model.AnnotationSubsetFallback])
 		for i, s := range dr.GetSubsets() {
 			field := fmt.Sprintf("spec.subsets[%d]", i)
 			if former := out.subset(s.GetName()); former != nil {
-				conflict(o, field+".name", fmt.Sprintf("subset %q of host %s is already defined by %s", s.GetName(), dr.GetHost(), former.policy.object.Key))
+				conflict(o, field+".name", fmt.Sprintf("subset %q of host %s is defined by %s already, and that definition counts; remove this one, or give it another name",
+					s.GetName(), dr.GetHost(), former.policy.object.Key))
 				continue
 			}
 			out.subsets = append(out.subsets, ruleSubset{

@@ -206,9 +206,9 @@ func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 	family := first.serves.family()
 	switch {
 	case family != s.serves.family():
-		return s.conflict(".port.protocol", "%s %s has port %d for %s; use another port", first.gateway.Key, first.field, g.port, family)
+		return s.conflict(".port.protocol", "%s %s has %s for %s; use another port", first.gateway.Key, first.field, s.shared(first), family)
 	case family == "TCP":
-		return s.conflict(".port.number", "%s %s has port %d, and bytes do not tell whose they are; use another port", first.gateway.Key, first.field, g.port)
+		return s.conflict(".port.number", "%s %s has %s, and bytes do not tell whose they are; use another port", first.gateway.Key, first.field, s.shared(first))
 	}
 	why := "the name in the TLS handshake leads to one server"
 	if s.serves == servesHTTP {
@@ -216,10 +216,20 @@ func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 	}
 	for i, h := range s.soleHosts() {
 		if other := g.sole[h]; other != nil {
-			return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and %s; keep it in one of them", other.gateway.Key, other.field, h.host, g.port, why)
+			return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on %s, and %s; keep it in one of them", other.gateway.Key, other.field, h.host, s.shared(other), why)
 		}
 	}
 	return nil
+}
+
+// shared names the port of another server that leads to the same one of the gateway's pods. Users know the numbers that
+// they wrote, not where the Service leads.
+func (s *gatewayServer) shared(other *gatewayServer) string {
+	out := fmt.Sprintf("port %d", other.number())
+	if s.number() != other.number() {
+		out += fmt.Sprintf(", which leads to the same port of the pods as %d", s.number())
+	}
+	return out
 }
 
 // soleHosts gives the hosts that no other server of the port may have: names in TLS handshakes, whatever their namespaces,

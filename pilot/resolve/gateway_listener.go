@@ -199,7 +199,7 @@ func (b *gatewayBuilder) narrowed(s *gatewayServer, bound boundService, chains [
 // hidden reports names of a VirtualService's tls rules that lead elsewhere already.
 func (b *gatewayBuilder) hidden(vs *virtualService, names int) {
 	b.report(vs.WarningAt("spec.tls", model.ReasonConflict,
-		fmt.Sprintf("%d of the sniHosts lead to another server or rule on port %d already; keep each in one place", names, b.port.port)))
+		fmt.Sprintf("%d of the sniHosts lead to another server or rule on port %d already; keep each in one place", names, b.port.servers[0].number())))
 }
 
 // rank puts VirtualServices in the order in which they count.

@@ -94,7 +94,15 @@ func TestWhatIsWrongWithVirtualServicesIsToldByTheirHosts(t *testing.T) {
 		nowhere  = ", gateways: [mesh, gone]"
 		sidecar  = "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default}\nspec: {egress: [{hosts: [\"%s\"]}]}\n"
 	)
+	forwarded := func(host string) string {
+		return "---\napiVersion: v1\nkind: Service\nmetadata: {name: echo}\nspec: {ports: [{name: http, port: 8000}, {name: http-b, port: 9000}]}\n" +
+			"---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [" + host + "], http: [{route: [{destination: {host: echo}}]}]}\n"
+	}
+	const unnamed = " a spec.http[0].route[0].destination.port"
 	for what, c := range map[string]struct{ yaml, want string }{
+		"a port that nobody asks for":   {forwarded("echo"), ""},
+		"the port of another service":   {forwarded("web"), "virtual host web.default.svc.cluster.local:" + unnamed + "; virtual host web.default.svc.cluster.local:" + unnamed},
+		"the port of no service":        {forwarded("x.example.com"), "virtual host x.example.com:" + unnamed},
 		"one of several hosts":          {ruled("a", "[web, x.example.com, y.example.com]", 0, nowhere), "web.default.svc.cluster.local: a spec.gateways[1]"},
 		"a wildcard that hides":         {ruled("a", wildcard, 0, "") + ruled("b", wildcard, 0, "") + ruled("c", wildcard, 0, ""), "*.default.svc.cluster.local: b spec.hosts; *.default.svc.cluster.local: c spec.hosts"},
 		"a wildcard of a service":       {ruled("a", wildcard, 0, nowhere), "*.default.svc.cluster.local: a spec.gateways[1]"},

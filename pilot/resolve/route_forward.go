@@ -115,12 +115,12 @@ func (s *ruleSet) destination(field string, d *networking.Destination) target {
 	if svc != nil {
 		t.port = svc.PortByNumber(port)
 	}
-	s.checkReference(field, host, port, t)
+	s.checkReference(field, host, port, t, d.GetPort().GetNumber() == 0)
 	return t
 }
 
-// checkReference warns of destinations that lead nowhere.
-func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
+// checkReference warns of destinations that lead nowhere. implied tells that the port is that of the requests.
+func (s *ruleSet) checkReference(field, host string, port uint32, t target, implied bool) {
 	end := "requests get a 503"
 	switch {
 	case !strings.HasPrefix(field, "spec.http"):
@@ -131,6 +131,10 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	switch {
 	case t.service == nil:
 		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible to the proxies that the rule is for; "+end+" until there is one")
+	case t.port == nil && implied:
+		if s.addressed() {
+			s.warn(field+".port", model.ReasonReference, fmt.Sprintf("names no port, and service %s has no port %d, which the rule's requests have; say which, until then %s", host, port, end))
+		}
 	case t.port == nil:
 		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; %s until it has one", host, port, end))
 	case t.subset != "":
@@ -138,6 +142,20 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 			s.warn(field+".subset", model.ReasonReference, fmt.Sprintf("no DestinationRule in force for %s has a subset %q; %s until one has", host, t.subset, end))
 		}
 	}
+}
+
+// addressed tells whether a client can mean the port: a service that is named as a host has to have it, as its requests to
+// other ports go where there is nothing. Other hosts are known on the ports on which there are rules.
+func (s *ruleSet) addressed() bool {
+	if !s.here([]string{model.MeshGateway}) {
+		return true
+	}
+	for host := range hostsOf(s.r, s.vs.Object) {
+		if svc := s.service(host); svc == nil || svc.PortByNumber(s.port) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // mirrors translates the old field and the new one, which a rule has both where one of them is a delegating rule's. No

@@ -101,14 +101,20 @@ func (p *SecretPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem)
 		out, field, err = keyPair(name, s)
 	}
 	if err != nil {
-		until := "servers of gateways that name it keep what they have, or take no connection"
-		if p.class.Type != model.RouterProxy {
-			until = "sidecars keep what they have, or connections by it fail"
-		}
-		why := fmt.Sprintf("%v; correct it, until then %s", err, until)
-		return nil, []model.Problem{o.ErrorAt(field, model.ReasonInvalid, why)}
+		return nil, p.unfit(uses, o, field, err)
 	}
 	return out, nil
+}
+
+// unfit tells of a Secret that lacks something, both there and where that is needed: others may need less of it.
+func (p *SecretPlan) unfit(uses []secretUse, o *model.Object, field string, err error) []model.Problem {
+	until := "servers of gateways that need it keep what they have, or take no connection"
+	if p.class.Type != model.RouterProxy {
+		until = "sidecars keep what they have, or connections by it fail"
+	}
+	said := err.Error()
+	named := atUses(uses, model.ReasonReference, fmt.Sprintf("%s of %s, which this needs, %s; correct it", field, o.Key, said))
+	return append(named, o.ErrorAt(field, model.ReasonInvalid, fmt.Sprintf("%s; correct it, until then %s", said, until)))
 }
 
 // proxy is what the proxies are called.
