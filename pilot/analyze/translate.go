@@ -56,7 +56,7 @@ func (m *mesh) told(ctx context.Context, proxies []*model.Proxy, settings resolv
 	for _, held := range classes {
 		all = append(all, *held)
 	}
-	return model.Scoped(all), nil
+	return model.Scoped(all), m.idlePatches(ctx, b, proxies)
 }
 
 // holder gives who a proxy of files is.

@@ -93,7 +93,7 @@ var flow = map[string][]string{
 	"pilot/witness":         {},
 	"pilot/authz":           {"pilot/ir", "pilot/witness", "proto/httpfilter"},
 	"pilot/explain":         {"spelling", "pilot/authz", "pilot/ir", "pilot/witness", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
-	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/lines", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource"},
+	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/lines", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource", "pilot/patch", "spelling"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {
