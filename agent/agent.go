@@ -74,7 +74,11 @@ func (p *parts) run(ctx context.Context, hurry <-chan struct{}) error {
 	defer context.AfterFunc(ctx, p.status.Terminating)()
 	group.Go(func() error {
 		defer stop()
-		return p.envoy.Run(ctx, hurry)
+		err := p.envoy.Run(ctx, hurry)
+		if exit := (*envoy.ExitError)(nil); p.again != nil && errors.As(err, &exit) && p.again(err) {
+			err = p.envoy.Run(ctx, hurry)
+		}
+		return err
 	})
 	return group.Wait()
 }

@@ -38,6 +38,8 @@ type parts struct {
 	status   *status.Server
 	services []service
 	envoy    *envoy.Process
+	// again tells whether an Envoy that failed is to be started once more.
+	again func(failure error) bool
 }
 
 // maxConnections bounds the TCP connections whose bytes are counted while they are open; it costs the agent some
@@ -46,8 +48,8 @@ const maxConnections = 10_000
 
 // build makes the parts in the order in which they start: each needs only those before it.
 func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, error) {
-	p := &parts{}
 	late := &patches{cfg: cfg}
+	p := &parts{again: late.ended}
 	process := cfg.process()
 	if cfg.Envoy.Patches {
 		process.Late = late.args
@@ -211,6 +213,11 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 	}
 	if cfg.Envoy.Patches {
 		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: bootstrappb.Type, Take: late.take})
+		xc.OnConnection = func(connected bool) {
+			if connected {
+				late.served.Store(true)
+			}
+		}
 	}
 	proxy := xdsproxy.New(xc)
 	late.fetch = proxy.Fetch

@@ -19,55 +19,104 @@ import (
 type patches struct {
 	cfg   Config
 	fetch func(ctx context.Context, as *node.Node, typeURL string) ([]byte, error)
+	// served tells that Envoy came as far as to ask for its configuration.
+	served atomic.Bool
 	// started is what Envoy was started with, or refused.
 	started atomic.Pointer[trial]
 }
 
-// trial is a text that Envoy was asked to start with; refused is nil where it did.
+// trial is what Envoy was asked to start with.
 type trial struct {
-	text    string
-	refused error
+	all     *bootstrappb.Patches
+	merged  string // of those that Envoy takes
+	refused error  // why there are others; nil for none
 }
 
 // The control plane is asked again after firstWait, then after twice as long each time, up to lastWait.
 const firstWait, lastWait = time.Second, 30 * time.Second
 
-// maxTrial bounds how long a running proxy tries patches, while the stream waits. What takes longer is tried at the start.
-const maxTrial = 10 * time.Second
+const (
+	// maxTrial bounds how long a running proxy tries patches, while the stream waits. What takes longer is tried at
+	// the start.
+	maxTrial = 10 * time.Second
+	// maxTried bounds how many patches are tried one by one.
+	maxTried = 20
+)
 
 // args gives the arguments by which Envoy gets the patches and the user's override. They wait for the control
-// plane, without which no proxy gets ready, and are those of the override alone where Envoy refuses the patches.
+// plane, without which no proxy gets ready. Patches that Envoy refuses are left out.
 func (p *patches) args(ctx context.Context) []string {
-	override := p.cfg.Envoy.Override
-	text := p.await(ctx)
-	if text == "" || ctx.Err() != nil {
-		return envoy.Override(override)
+	if t := p.started.Load(); t != nil && t.refused != nil { // Envoy ended by them
+		return envoy.Override(p.cfg.Envoy.Override)
 	}
-	t := &trial{text: text}
-	both, err := p.try(ctx, text)
-	if t.refused = err; err != nil {
-		p.cfg.Logger.Error("Envoy refuses what EnvoyFilters put over its bootstrap, and starts without", "error", err)
-		both = override
+	all := p.await(ctx)
+	if len(all.GetPatches()) == 0 || ctx.Err() != nil {
+		return envoy.Override(p.cfg.Envoy.Override)
+	}
+	t := p.taken(ctx, all)
+	if t.refused != nil {
+		p.cfg.Logger.Error("Envoy refuses some of what EnvoyFilters put over its bootstrap, and starts without", "error", t.refused)
 	}
 	p.started.Store(t)
-	return envoy.Override(both)
+	return envoy.Override(t.merged)
+}
+
+// taken finds the patches that Envoy takes: all, or, one after the other, those that it takes beside the ones before.
+func (p *patches) taken(ctx context.Context, all *bootstrappb.Patches) *trial {
+	t := &trial{all: all}
+	if t.merged, t.refused = p.try(ctx, all.GetPatches()); t.refused == nil {
+		return t
+	}
+	t.merged = p.cfg.Envoy.Override
+	if len(all.GetPatches()) == 1 || len(all.GetPatches()) > maxTried {
+		return t
+	}
+	var kept []*bootstrappb.Patch
+	for _, one := range all.GetPatches() {
+		if merged, err := p.try(ctx, append(kept, one)); err == nil {
+			kept, t.merged = append(kept, one), merged
+		}
+	}
+	return t
 }
 
 // try gives patches together with the user's override, and why Envoy would not start with both.
-func (p *patches) try(ctx context.Context, text string) (both string, err error) {
-	if both, err = bootstrap.Over(p.cfg.Envoy.Override, text); err != nil {
+func (p *patches) try(ctx context.Context, some []*bootstrappb.Patch) (merged string, err error) {
+	if merged, err = p.merge(some); err != nil {
 		return "", err
 	}
-	args := append([]string{"-c", p.cfg.bootstrapFile(), "--allow-unknown-static-fields"}, envoy.Override(both)...)
-	return both, envoy.Check(ctx, p.cfg.Proxy.BinaryPath, args...)
+	args := append([]string{"-c", p.cfg.bootstrapFile(), "--allow-unknown-static-fields"}, envoy.Override(merged)...)
+	return merged, envoy.Check(ctx, p.cfg.Proxy.BinaryPath, args...)
 }
 
-// await gives the patches as the control plane has them, "" for none or where ctx ends before.
-func (p *patches) await(ctx context.Context) string {
+func (p *patches) merge(some []*bootstrappb.Patch) (merged string, err error) {
+	merged = p.cfg.Envoy.Override
+	for _, one := range some {
+		if merged, err = bootstrap.Over(merged, one.GetJson()); err != nil {
+			return "", err
+		}
+	}
+	return merged, nil
+}
+
+// ended takes an Envoy's end, and tells whether it is to be started again, without patches: it ended before it asked
+// for its configuration, as by an address that is taken, which only a start shows.
+func (p *patches) ended(err error) bool {
+	t := p.started.Load()
+	if t == nil || t.refused != nil || p.served.Load() {
+		return false
+	}
+	p.started.Store(&trial{all: t.all, merged: p.cfg.Envoy.Override, refused: err})
+	p.cfg.Logger.Error("Envoy ended as it started with what EnvoyFilters put over its bootstrap, and starts without", "error", err)
+	return true
+}
+
+// await gives the patches as the control plane has them, nil for none or where ctx ends before.
+func (p *patches) await(ctx context.Context) *bootstrappb.Patches {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		text, err := p.ask(ctx)
+		all, err := p.ask(ctx)
 		if err == nil || ctx.Err() != nil {
-			return text
+			return all
 		}
 		p.cfg.Logger.Warn("Envoy waits for what EnvoyFilters put over its bootstrap (BOOTSTRAP_XDS_AGENT)", "error", err, "again", wait)
 		timer := time.NewTimer(wait)
@@ -79,51 +128,53 @@ func (p *patches) await(ctx context.Context) string {
 	}
 }
 
-func (p *patches) ask(ctx context.Context) (string, error) {
+func (p *patches) ask(ctx context.Context) (*bootstrappb.Patches, error) {
 	start, err := os.ReadFile(p.cfg.bootstrapFile())
 	if err != nil {
-		return "", fmt.Errorf("bootstrap: %w", err)
+		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
 	as, err := bootstrap.NodeOf(start)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	value, err := p.fetch(ctx, as, bootstrappb.Type)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return textOf(value)
+	return patchesIn(value)
 }
 
-func textOf(value []byte) (string, error) {
+func patchesIn(value []byte) (*bootstrappb.Patches, error) {
 	m := &bootstrappb.Patches{}
 	if err := proto.Unmarshal(value, m); err != nil {
-		return "", fmt.Errorf("patches of the bootstrap: %w", err)
+		return nil, fmt.Errorf("patches of the bootstrap: %w", err)
 	}
-	return m.GetJson(), nil
+	return m, nil
 }
 
 // take answers for patches that come later. Those that Envoy refused, or would refuse when it is started again, are
 // refused, so that whoever wrote them is told: the control plane takes what a proxy accepts for nobody's fault.
 func (p *patches) take(value []byte) error {
-	text, err := textOf(value)
+	all, err := patchesIn(value)
 	if err != nil {
 		return err
 	}
-	t := p.started.Load()
-	switch {
-	case t == nil && text == "":
-		return nil
-	case t != nil && t.text == text && t.refused != nil:
-		return fmt.Errorf("Envoy has started without: %w", t.refused)
-	case t != nil && t.text == text:
-		return nil
-	case text != "":
-		ctx, cancel := context.WithTimeout(context.Background(), maxTrial)
-		defer cancel()
-		if _, err := p.try(ctx, text); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("Envoy would start without: %w", err)
+	now := ""
+	if t := p.started.Load(); t != nil {
+		if now = t.merged; t.refused != nil && proto.Equal(all, t.all) {
+			return fmt.Errorf("Envoy has started without: %w", t.refused)
 		}
+	} else {
+		now = p.cfg.Envoy.Override
+	}
+	merged, err := p.merge(all.GetPatches())
+	if err == nil && merged == now {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), maxTrial)
+	defer cancel()
+	if _, err := p.try(ctx, all.GetPatches()); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("Envoy would start without: %w", err)
 	}
 	p.cfg.Logger.Info("what EnvoyFilters put over Envoy's bootstrap has changed, which acts when the proxy is started again")
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -71,14 +72,37 @@ func (p *patching) DeltaAggregatedResources(s discovery.AggregatedDiscoveryServi
 	}
 }
 
+func patchesOf(texts ...string) *bootstrappb.Patches {
+	out := &bootstrappb.Patches{}
+	for i, text := range texts {
+		out.Patches = append(out.Patches, &bootstrappb.Patch{Name: fmt.Sprint(i), Json: text})
+	}
+	return out
+}
+
 // What EnvoyFilters put over the bootstrap is in force beside the user's own override, and what Envoy refuses keeps
 // no proxy from running and is told.
 func TestBootstrapPatches(t *testing.T) {
-	for name, c := range map[string]struct{ json, runtime, refused string }{
-		"taken":    {`{"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`, `"some.value"`, ""},
-		"refused":  {`{"static_resources":{"clusters":[{"name":"agent"}]},"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`, "", "Envoy has started without: "},
-		"no such":  {`{"bootstrap_extensions":[{"name":"x","typed_config":{"@type":"type.googleapis.com/no.Such"}}]}`, "", "Envoy has started without: "},
-		"too long": {`{"node":{"id":"` + strings.Repeat("x", 128<<10) + `"}}`, "", "Envoy has started without: it has 131"},
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	taken := busy.Addr().(*net.TCPAddr).Port
+	const value = `{"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`
+	for name, c := range map[string]struct {
+		patches []string
+		runtime bool // the value is in force
+		refused string
+	}{
+		"taken":    {[]string{value}, true, ""},
+		"refused":  {[]string{`{"static_resources":{"clusters":[{"name":"agent"}]},"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`}, false, "Envoy has started without: "},
+		"no such":  {[]string{`{"bootstrap_extensions":[{"name":"x","typed_config":{"@type":"type.googleapis.com/no.Such"}}]}`}, false, "Envoy has started without: "},
+		"too long": {[]string{`{"node":{"id":"` + strings.Repeat("x", 128<<10) + `"}}`}, false, "Envoy has started without: it has 131"},
+		// One that is refused leaves the others in force.
+		"one of two": {[]string{`{"static_resources":{"clusters":[{"name":"agent"}]}}`, value}, true, "Envoy has started without: "},
+		// What only a start shows, as an address that is taken.
+		"unbound": {[]string{fmt.Sprintf(`{"static_resources":{"listeners":[{"name":"x","address":{"socket_address":{"address":"127.0.0.1","port_value":%d}},"filter_chains":[{"filters":[{"name":"echo","typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo"}}]}]}]}}`, taken)}, false, "Envoy has started without: envoy ended by itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			authority, err := ca.New(ca.Options{})
@@ -88,8 +112,8 @@ func TestBootstrapPatches(t *testing.T) {
 			cfg := testConfig(t)
 			plane := &patching{
 				controlPlane: &controlPlane{t: t, authority: authority, listener: tlsListener(t, envoytest.FreePort(t))},
-				patches:      pack(t, &bootstrappb.Patches{Json: c.json}), refused: make(chan string, 1),
-				later: pack(t, &bootstrappb.Patches{Json: `{"static_resources":{"clusters":[{"name":"agent","connect_timeout":"3s"}]}}`}),
+				patches:      pack(t, patchesOf(c.patches...)), refused: make(chan string, 1),
+				later: pack(t, patchesOf(`{"static_resources":{"clusters":[{"name":"agent","connect_timeout":"3s"}]}}`)),
 			}
 			cfg.Proxy.DiscoveryAddress = plane.serveAs(plane)
 			cfg.Trust.ServerName = "istiod.istio-system.svc"
@@ -105,7 +129,7 @@ func TestBootstrapPatches(t *testing.T) {
 			go func() { ended <- Run(ctx, cfg) }()
 			await(t, ended, fmt.Sprintf("http://127.0.0.1:%d/healthz/ready", cfg.Envoy.HealthPort))
 			runtime := fetch(t, fmt.Sprintf("http://127.0.0.1:%d/runtime", cfg.Proxy.AdminPort))
-			if !strings.Contains(runtime, `"own.value"`) || strings.Contains(runtime, `"some.value"`) != (c.runtime != "") {
+			if !strings.Contains(runtime, `"own.value"`) || strings.Contains(runtime, `"some.value"`) != c.runtime {
 				t.Errorf("runtime is %s", runtime)
 			}
 			if got := <-plane.refused; !strings.HasPrefix(got, c.refused) || (got == "") != (c.refused == "") {

@@ -1,6 +1,8 @@
 package build
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	bootstrappb "github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
@@ -17,10 +19,26 @@ func (e *encoder) bootstrap(changes changes) Output {
 	if !changes.class.AsksForBootstrap {
 		out.Problems = set.Unasked()
 	}
-	text, problems := set.Bootstrap()
+	all, problems := set.Bootstrap()
 	out.Problems = append(out.Problems, problems...)
-	if text != "" {
-		out.addMessage(e, resource.BootstrapPatchesName, &bootstrappb.Patches{Json: text})
+	m := &bootstrappb.Patches{}
+	for _, p := range all {
+		m.Patches = append(m.Patches, &bootstrappb.Patch{Name: p.Name, Json: p.JSON})
+	}
+	if len(all) > 0 {
+		out.addMessage(e, resource.BootstrapPatchesName, m)
+	}
+	return out
+}
+
+// bootstrapMadeOf gives the patches of a class's bootstrap, or the one that a part is.
+func bootstrapMadeOf(changes changes, part proto.Message) []model.MadeOf {
+	all, _ := changes.set(model.PatchBootstrap).Bootstrap()
+	var out []model.MadeOf
+	for _, p := range all {
+		if one, ok := part.(*bootstrappb.Patch); part == nil || ok && one.GetName() == p.Name {
+			out = append(out, p.From)
+		}
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -59,10 +60,13 @@ func TestBootstrapPatches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text = m.(*bootstrappb.Patches).GetJson()
+			one := m.(*bootstrappb.Patches).GetPatches()[0]
+			text = one.GetJson()
 			want := []model.MadeOf{{Object: filter.Key, Field: "spec.configPatches[0]", Origin: filter.Origin}}
-			if got := b.Patching(&seat.Class, r, nil); !slices.Equal(got, want) {
-				t.Errorf("it is by %v, want %v", got, want)
+			for _, part := range []proto.Message{nil, one} {
+				if got := b.Patching(&seat.Class, r, part); !slices.Equal(got, want) {
+					t.Errorf("it is by %v, want %v", got, want)
+				}
 			}
 		}
 		if text != c.text || len(made.Own)+len(made.Shared) != c.tells {

@@ -24,7 +24,7 @@ func (b *Builder) Patching(c *resolve.Class, r *resource.Resource, part proto.Me
 		return nil // what is no message of its type, no patch made
 	}
 	if r.Type == resource.BootstrapPatches {
-		return b.encoder.changes(b.snapshot.Reader(nil), c, true).set(model.PatchBootstrap).MadeOf()
+		return bootstrapMadeOf(b.encoder.changes(b.snapshot.Reader(nil), c, true), part)
 	}
 	at := patch.Place{Cluster: placeOfCluster(r.Name), Routes: b.layer(c).routePlace(r.Name)}
 	targets, received := []string{model.PatchAdded, model.PatchExtensions}, false

@@ -4,34 +4,34 @@ import (
 	"bytes"
 	"encoding/json"
 
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"google.golang.org/protobuf/encoding/protojson"
-	networking "istio.io/api/networking/v1alpha3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Bootstrap gives what the patches of a set put over the bootstrap that an agent makes, as one JSON object with the
-// names of Envoy's API. Equal sets give equal text; "" is for nothing.
-func (s Set) Bootstrap() (string, []model.Problem) {
-	all, _, problems := attempt(s, networking.EnvoyFilter_ANY, func() *bootstrapv3.Bootstrap { return &bootstrapv3.Bootstrap{} }, func(r *run, m *bootstrapv3.Bootstrap) (*bootstrapv3.Bootstrap, bool) {
-		r.each(networking.EnvoyFilter_BOOTSTRAP, func(p *Patch) {
-			p.merge(m, p.value)
-			if _, err := bootstrapJSON(m); err != nil {
-				r.fail(p, err)
-			}
-		})
-		return m, true
-	})
-	text, err := bootstrapJSON(all)
-	if err != nil || text == "{}" {
-		return "", problems
+// Bootstrap is what one patch puts over the bootstrap that an agent makes.
+type Bootstrap struct {
+	Name string // of the patch: its object and field
+	JSON string // an envoy.config.bootstrap.v3.Bootstrap with the names of its API; equal ones have equal text
+	From model.MadeOf
+}
+
+// Bootstrap gives what the patches of a set put over the bootstrap, in their order.
+func (s Set) Bootstrap() (out []Bootstrap, problems []model.Problem) {
+	for _, p := range s {
+		text, err := bootstrapJSON(p.value)
+		if err != nil {
+			problems = append(problems, p.problem(".patch.value", err))
+			continue
+		}
+		out = append(out, Bootstrap{Name: p.object.Key.String() + " " + p.field, JSON: text, From: p.madeOf()})
 	}
-	return text, problems
+	return out, problems
 }
 
 // bootstrapJSON has no spaces, since protojson puts them in at random.
-func bootstrapJSON(m *bootstrapv3.Bootstrap) (string, error) {
+func bootstrapJSON(m proto.Message) (string, error) {
 	spaced, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return "", err

@@ -1,19 +1,28 @@
 package patch
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
-// Patches of the bootstrap are merged in their order, in whichever context, and give one text.
+// Patches of the bootstrap stand in their order, whichever context they name, each with its own text.
 func TestBootstrap(t *testing.T) {
 	set, problems := patches(t,
 		`{applyTo: BOOTSTRAP, match: {context: GATEWAY}, patch: {operation: MERGE, value: {stats_flush_interval: 5.5s, layered_runtime: {layers: [{name: a, static_layer: {x: 1}}]}}}}`,
-		`{applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {stats_flush_interval: 1s, layered_runtime: {layers: [{name: b, admin_layer: {}}]}}}}`,
-		`{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: 1s}}}`)
-	got, more := set.Bootstrap()
-	want := `{"stats_flush_interval":"1s","layered_runtime":{"layers":[{"name":"a","static_layer":{"x":1}},{"name":"b","admin_layer":{}}]}}`
-	if len(problems)+len(more) > 0 || got != want {
+		`{applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {stats_flush_interval: 1s}}}`)
+	all, more := set.Bootstrap()
+	var got []string
+	for _, p := range all {
+		got = append(got, p.Name+" "+p.JSON)
+	}
+	want := []string{
+		`EnvoyFilter/a/f spec.configPatches[0] {"stats_flush_interval":"5.500s","layered_runtime":{"layers":[{"name":"a","static_layer":{"x":1}}]}}`,
+		`EnvoyFilter/a/f spec.configPatches[1] {"stats_flush_interval":"1s"}`,
+	}
+	if len(problems)+len(more) > 0 || !slices.Equal(got, want) {
 		t.Errorf("got %s %v %v, want %s", got, problems, more, want)
 	}
-	if got, _ := (Set{}).Bootstrap(); got != "" {
-		t.Errorf("nothing gives %s", got)
+	if !set[0].In(Context(3)) || !set[1].In(Context(1)) {
+		t.Error("it is not for every context")
 	}
 }

@@ -19,15 +19,6 @@ type Place struct {
 	Routes  RoutePlace
 }
 
-// MadeOf gives all patches of a set.
-func (s Set) MadeOf() []model.MadeOf {
-	out := make([]model.MadeOf, len(s))
-	for i, p := range s {
-		out[i] = p.madeOf()
-	}
-	return out
-}
-
 func (p *Patch) madeOf() model.MadeOf {
 	return model.MadeOf{Object: p.object.Key, Field: p.field, Origin: p.object.Origin}
 }

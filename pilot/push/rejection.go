@@ -120,14 +120,10 @@ func (f *rejection) found(i int) {
 // refusalOf blames what a part came from.
 func (f *rejection) refusalOf(i int) refusal {
 	s := f.search
-	what, instead := s.parts.Describe(i), "denies everything"
-	if s.parts.Stays(i, s.former) {
-		instead = "stays as it was accepted last"
-	}
 	name := strings.TrimSpace(fmt.Sprintf("%s %s %s", s.parts.Of().Type, s.parts.Of().Name, s.parts.Name(i)))
 	return refusal{
-		proxy: s.proxy, detail: s.detail, instead: instead,
-		what:   fmt.Sprintf("%s of %s %q", what, s.parts.Of().Type, s.parts.Of().Name),
+		proxy: s.proxy, detail: s.detail, instead: s.parts.Instead(i, s.former),
+		what:   fmt.Sprintf("%s of %s %q", s.parts.Describe(i), s.parts.Of().Type, s.parts.Of().Name),
 		blamed: blamed(name, s.parts.Message(i), f.patching(f.built, s.parts.Message(i))),
 	}
 }

@@ -10,6 +10,8 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
 )
 
 // Field numbers of what resources are made of, in envoy.config.route.v3.RouteConfiguration and in
@@ -20,8 +22,11 @@ const (
 	FieldDefaultFilterChain = 25
 )
 
+// fieldPatches is that of Patches of a bootstrap.
+const fieldPatches = 1
+
 // Parts is a resource taken apart into what different objects gave to it: a route configuration into its
-// virtual hosts, a listener into its filter chains. What is between them belongs to all.
+// virtual hosts, a listener into its filter chains, what is put over a bootstrap into its patches. What is between them belongs to all.
 type Parts struct {
 	of     *Resource
 	fields [][]byte // of the message, tag and length included, in their order
@@ -45,7 +50,7 @@ type partMessage interface {
 
 // Parts takes a resource apart. It gives nil where the resource has no parts, or is none of ours.
 func (r *Resource) Parts() *Parts {
-	if r == nil || r.Type != Routes && r.Type != Listeners {
+	if r == nil || r.Type != Routes && r.Type != Listeners && r.Type != BootstrapPatches {
 		return nil
 	}
 	p := &Parts{of: r}
@@ -74,6 +79,8 @@ func (t Type) part(number protowire.Number) partMessage {
 		return &routev3.VirtualHost{}
 	case t == Listeners && (number == FieldFilterChains || number == FieldDefaultFilterChain):
 		return &listenerv3.FilterChain{}
+	case t == BootstrapPatches && number == fieldPatches:
+		return &bootstrap.Patch{}
 	}
 	return nil
 }
@@ -97,6 +104,8 @@ func (p *Parts) add(field []byte, number protowire.Number, body partMessage) boo
 			match, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m.GetFilterChainMatch()) // it was just read
 			x.answers = []string{"match " + string(match)}
 		}
+	case *bootstrap.Patch:
+		x.answers = []string{m.GetName()}
 	}
 	p.parts = append(p.parts, x)
 	return true
@@ -120,8 +129,11 @@ func (p *Parts) Name(i int) string { return p.parts[i].body.GetName() }
 // Describe names a part, as "virtual host "web:80"".
 func (p *Parts) Describe(i int) string {
 	kind := "virtual host"
-	if p.of.Type == Listeners {
+	switch p.of.Type {
+	case Listeners:
 		kind = "filter chain"
+	case BootstrapPatches:
+		kind = "patch"
 	}
 	if name := p.Name(i); name != "" {
 		return kind + " " + strconv.Quote(name)

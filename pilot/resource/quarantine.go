@@ -19,7 +19,7 @@ import (
 // Without gives the resource with something else in the place of some of its parts. That is the former
 // resource's version of the part, where it answers for the same and denies as much. Else it is what
 // denies everything: a virtual host that answers 503 for the same domains, or a filter chain that closes
-// the connections of the same match.
+// the connections of the same match. Nothing takes the place of a patch.
 func (p *Parts) Without(out []int, former *Parts) (*Resource, error) {
 	fields := slices.Clone(p.fields)
 	taken := map[string]struct{}{} // what the other parts answer for
@@ -63,9 +63,23 @@ func (p *Parts) instead(x part, former *Parts, taken map[string]struct{}) ([]byt
 	if was := former.stays(x); was != nil && len(free) == len(x.answers) {
 		return former.fields[was.field], nil
 	}
+	if p.of.Type == BootstrapPatches {
+		return nil, nil
+	}
 	number, _, _ := protowire.ConsumeTag(p.fields[x.field])
 	f, err := FragmentOf(number, denying(x.body, free))
 	return f.Field, err
+}
+
+// Instead tells users what stands in the place of a part that is left out.
+func (p *Parts) Instead(i int, former *Parts) string {
+	switch {
+	case p.Stays(i, former):
+		return "stays as it was accepted last"
+	case p.of.Type == BootstrapPatches:
+		return "is left out"
+	}
+	return "denies everything"
 }
 
 // Stays tells whether the former resource has what may stand in the place of a part.

@@ -24,11 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Patches are all patches that are for a proxy, merged in their order.
+// Patches are all patches that are for a proxy, in the order in which they apply.
 type Patches struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// An envoy.config.bootstrap.v3.Bootstrap as JSON, which Envoy itself merges over what it starts with.
-	Json          string `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Patches       []*Patch               `protobuf:"bytes,1,rep,name=patches,proto3" json:"patches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -63,7 +62,62 @@ func (*Patches) Descriptor() ([]byte, []int) {
 	return file_proto_bootstrap_bootstrap_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Patches) GetJson() string {
+func (x *Patches) GetPatches() []*Patch {
+	if x != nil {
+		return x.Patches
+	}
+	return nil
+}
+
+// Patch is one of them.
+type Patch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which it is, as users are told: the object, and the field in it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// An envoy.config.bootstrap.v3.Bootstrap as JSON, with the names of its API.
+	Json          string `protobuf:"bytes,2,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Patch) Reset() {
+	*x = Patch{}
+	mi := &file_proto_bootstrap_bootstrap_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Patch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Patch) ProtoMessage() {}
+
+func (x *Patch) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_bootstrap_bootstrap_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Patch.ProtoReflect.Descriptor instead.
+func (*Patch) Descriptor() ([]byte, []int) {
+	return file_proto_bootstrap_bootstrap_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Patch) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Patch) GetJson() string {
 	if x != nil {
 		return x.Json
 	}
@@ -74,9 +128,12 @@ var File_proto_bootstrap_bootstrap_proto protoreflect.FileDescriptor
 
 const file_proto_bootstrap_bootstrap_proto_rawDesc = "" +
 	"\n" +
-	"\x1fproto/bootstrap/bootstrap.proto\x12\x17pilothouse.bootstrap.v1\"\x1d\n" +
-	"\aPatches\x12\x12\n" +
-	"\x04json\x18\x01 \x01(\tR\x04jsonB7Z5github.com/pilothouse-mesh/pilothouse/proto/bootstrapb\x06proto3"
+	"\x1fproto/bootstrap/bootstrap.proto\x12\x17pilothouse.bootstrap.v1\"C\n" +
+	"\aPatches\x128\n" +
+	"\apatches\x18\x01 \x03(\v2\x1e.pilothouse.bootstrap.v1.PatchR\apatches\"/\n" +
+	"\x05Patch\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04json\x18\x02 \x01(\tR\x04jsonB7Z5github.com/pilothouse-mesh/pilothouse/proto/bootstrapb\x06proto3"
 
 var (
 	file_proto_bootstrap_bootstrap_proto_rawDescOnce sync.Once
@@ -90,16 +147,18 @@ func file_proto_bootstrap_bootstrap_proto_rawDescGZIP() []byte {
 	return file_proto_bootstrap_bootstrap_proto_rawDescData
 }
 
-var file_proto_bootstrap_bootstrap_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_proto_bootstrap_bootstrap_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_proto_bootstrap_bootstrap_proto_goTypes = []any{
 	(*Patches)(nil), // 0: pilothouse.bootstrap.v1.Patches
+	(*Patch)(nil),   // 1: pilothouse.bootstrap.v1.Patch
 }
 var file_proto_bootstrap_bootstrap_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: pilothouse.bootstrap.v1.Patches.patches:type_name -> pilothouse.bootstrap.v1.Patch
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_proto_bootstrap_bootstrap_proto_init() }
@@ -113,7 +172,7 @@ func file_proto_bootstrap_bootstrap_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_bootstrap_bootstrap_proto_rawDesc), len(file_proto_bootstrap_bootstrap_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
