@@ -200,8 +200,8 @@ func (s *state) accounts(eps []model.Endpoint) []string {
 // podBehind finds the pod of a slice's endpoint: by its reference, else by its address.
 func (s *state) podBehind(cluster, namespace string) func(*discoveryv1.Endpoint, string) *model.Object {
 	return func(ep *discoveryv1.Endpoint, address string) *model.Object {
-		if ofPod(ep) {
-			return s.object(model.Key{Kind: model.KindPod, Namespace: namespace, Name: ep.TargetRef.Name, Cluster: cluster})
+		if ref := ep.TargetRef; ref != nil && ref.Kind == "Pod" {
+			return s.object(model.Key{Kind: model.KindPod, Namespace: namespace, Name: ref.Name, Cluster: cluster})
 		}
 		return s.object(s.links.podAt(cluster, address))
 	}

@@ -91,8 +91,6 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, n
 			pod := podOf(ep, address)
 			if pod != nil {
 				e = workload(pod, network)
-			} else if ofPod(ep) {
-				continue // how to speak to it is known with the pod, which comes a moment later
 			}
 			if e.Node == "" && ep.NodeName != nil {
 				e.Node = *ep.NodeName
@@ -121,9 +119,6 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, n
 	}
 	return out
 }
-
-// ofPod tells whether an endpoint is a pod.
-func ofPod(ep *discoveryv1.Endpoint) bool { return ep.TargetRef != nil && ep.TargetRef.Kind == "Pod" }
 
 func hasPort(svc *model.Service, name string) bool {
 	return slices.ContainsFunc(svc.Ports, func(p model.ServicePort) bool { return p.Name == name })

@@ -150,7 +150,7 @@ func sliceRefs(o *model.Object) []string {
 	slice := o.Spec.(*discoveryv1.EndpointSlice)
 	for i := range slice.Endpoints {
 		ep := &slice.Endpoints[i]
-		if ofPod(ep) {
+		if ep.TargetRef != nil && ep.TargetRef.Kind == "Pod" {
 			refs = append(refs, podRef(model.Key{Kind: model.KindPod, Namespace: o.Namespace, Name: ep.TargetRef.Name, Cluster: o.Cluster}))
 			continue
 		}
