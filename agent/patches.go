@@ -162,7 +162,7 @@ func (p *patches) take(value []byte) error {
 	now := ""
 	if t := p.started.Load(); t != nil {
 		if now = t.merged; t.refused != nil && proto.Equal(all, t.all) {
-			return fmt.Errorf("Envoy has started without: %w", t.refused)
+			return fmt.Errorf("its Envoy has started without: %w", t.refused)
 		}
 	} else {
 		now = p.cfg.Envoy.Override
@@ -174,7 +174,7 @@ func (p *patches) take(value []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), maxTrial)
 	defer cancel()
 	if _, err := p.try(ctx, all.GetPatches()); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("Envoy would start without: %w", err)
+		return fmt.Errorf("its Envoy would start without: %w", err)
 	}
 	p.cfg.Logger.Info("what EnvoyFilters put over Envoy's bootstrap has changed, which acts when the proxy is started again")
 	return nil

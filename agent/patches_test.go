@@ -96,13 +96,13 @@ func TestBootstrapPatches(t *testing.T) {
 		refused string
 	}{
 		"taken":    {[]string{value}, true, ""},
-		"refused":  {[]string{`{"static_resources":{"clusters":[{"name":"agent"}]},"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`}, false, "Envoy has started without: "},
-		"no such":  {[]string{`{"bootstrap_extensions":[{"name":"x","typed_config":{"@type":"type.googleapis.com/no.Such"}}]}`}, false, "Envoy has started without: "},
-		"too long": {[]string{`{"node":{"id":"` + strings.Repeat("x", 128<<10) + `"}}`}, false, "Envoy has started without: it has 131"},
+		"refused":  {[]string{`{"static_resources":{"clusters":[{"name":"agent"}]},"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`}, false, "its Envoy has started without: "},
+		"no such":  {[]string{`{"bootstrap_extensions":[{"name":"x","typed_config":{"@type":"type.googleapis.com/no.Such"}}]}`}, false, "its Envoy has started without: "},
+		"too long": {[]string{`{"node":{"id":"` + strings.Repeat("x", 128<<10) + `"}}`}, false, "its Envoy has started without: it has 131"},
 		// One that is refused leaves the others in force.
-		"one of two": {[]string{`{"static_resources":{"clusters":[{"name":"agent"}]}}`, value}, true, "Envoy has started without: "},
+		"one of two": {[]string{`{"static_resources":{"clusters":[{"name":"agent"}]}}`, value}, true, "its Envoy has started without: "},
 		// What only a start shows, as an address that is taken.
-		"unbound": {[]string{fmt.Sprintf(`{"static_resources":{"listeners":[{"name":"x","address":{"socket_address":{"address":"127.0.0.1","port_value":%d}},"filter_chains":[{"filters":[{"name":"echo","typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo"}}]}]}]}}`, taken)}, false, "Envoy has started without: envoy ended by itself"},
+		"unbound": {[]string{fmt.Sprintf(`{"static_resources":{"listeners":[{"name":"x","address":{"socket_address":{"address":"127.0.0.1","port_value":%d}},"filter_chains":[{"filters":[{"name":"echo","typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo"}}]}]}]}}`, taken)}, false, "its Envoy has started without: envoy ended by itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			authority, err := ca.New(ca.Options{})
@@ -137,7 +137,7 @@ func TestBootstrapPatches(t *testing.T) {
 			} else {
 				t.Log(got)
 			}
-			if got := <-plane.refused; !strings.HasPrefix(got, "Envoy would start without: ") {
+			if got := <-plane.refused; !strings.HasPrefix(got, "its Envoy would start without: ") {
 				t.Errorf("of patches that come later, and that Envoy would refuse, the control plane was told %q", got)
 			}
 			if want := "sidecar~127.0.0.1~reviews-1.default~default.svc.cluster.local true " + bootstrappb.Type; plane.asked != want {

@@ -37,8 +37,10 @@ func TestNamesThatEnvoyHasNotResolved(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := &walk{Config: &Config{Clusters: map[string]*clusterv3.Cluster{"c": m}, Resolved: servers}, answer: &Answer{},
-				request: Request{Way: Outbound, Destination: netip.MustParseAddrPort("10.9.9.9:80"), Protocol: TCP}}
+			w := &walk{
+				Config: &Config{Clusters: map[string]*clusterv3.Cluster{"c": m}, Resolved: servers}, answer: &Answer{},
+				request: Request{Way: Outbound, Destination: netip.MustParseAddrPort("10.9.9.9:80"), Protocol: TCP},
+			}
 			w.forward(&Forward{Clusters: []Cluster{{Name: "c", Percent: 100}}}, false)
 			got, usable := w.answer.Outcome.Forward.Clusters[0], 0
 			for _, e := range got.Endpoints {

@@ -44,18 +44,6 @@ func egressListeners(spec *networking.Sidecar, c *Class) (listeners []egressList
 	return listeners, rest
 }
 
-// egressAt gives the hosts of the egress listener that requests to a port come to: the one of the port, else the one
-// without a port; nil for all.
-func (s *scope) egressAt(port uint32) *egressHosts {
-	if i := slices.IndexFunc(s.listeners, func(l egressListener) bool { return l.port == port }); i >= 0 {
-		return &s.listeners[i].hosts
-	}
-	if s.rest != nil {
-		return &s.rest.hosts
-	}
-	return s.egress
-}
-
 // sameEgress tells whether two scopes have the same egress listeners.
 func (s *scope) sameEgress(o *scope) bool {
 	return s.egress.same(o.egress) && slices.EqualFunc(s.listeners, o.listeners, egressListener.same) &&
