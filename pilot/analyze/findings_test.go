@@ -123,6 +123,7 @@ Warning IST0101 DestinationRule/default/raitings spec.host
 Warning IST0127 Sidecar/default/nobody spec.workloadSelector.labels
 Warning IST0132 VirtualService/default/elsewhere spec.gateways[0]
 Warning IST0162 Gateway/default/edge spec.servers[1].port.number
+Warning Service/default/edge spec.ports[0].targetPort
 Warning VirtualService/default/passed spec.http`
 
 // What a control plane takes and nobody goes by is found in a mesh that runs, by its pods, proxies and Services.
@@ -187,6 +188,7 @@ Error IST0101 Gateway/default/usual spec.selector
 Warning IST0127 DestinationRule/default/raitings spec.subsets[0].labels
 Warning IST0132 VirtualService/default/elsewhere spec.gateways[0]
 Warning IST0162 Gateway/default/edge spec.servers[1].port.number
+Warning Service/default/edge spec.ports[0].targetPort
 Warning VirtualService/default/misspelt spec.http
 Warning VirtualService/default/passed spec.http`
 	if got := foundIn(t, r, said, files); got != want {
