@@ -108,7 +108,7 @@ func (m *mesh) patchTargets() []string {
 // tryPatches takes patches off those that wait where they change something of what a proxy would run.
 func tryPatches(set patch.Set, pending map[*patch.Patch]*idlePatch, kind model.ProxyType, made build.Result, d *decoder) error {
 	for _, t := range []resource.Type{resource.Listeners, resource.Clusters, resource.Routes} {
-		for r := range made.Sets[t].All() {
+		for _, r := range slices.Collect(made.Sets[t].All()) {
 			whole, err := d.message(t, r)
 			if err != nil {
 				return err

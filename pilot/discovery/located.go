@@ -30,11 +30,23 @@ func newLocated(problems func() []model.Problem) *located {
 
 // Problems gives the present problems, in order.
 func (l *located) Problems() []model.Problem {
-	all := l.problems()
+	all, now := l.problems(), time.Now()
+	if told, ok := l.known(all, now); ok {
+		return told
+	}
+	told := lines.NewFinder(l.read, nil).Problems(all) // a disk may be slow, which nobody else waits for
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.at) > locateEvery || !slices.Equal(all, l.of) {
-		l.of, l.told, l.at = all, lines.NewFinder(l.read, nil).Problems(all), now
+	l.of, l.told, l.at = all, told, now
+	return slices.Clone(told)
+}
+
+// known gives what was told of the same problems a moment ago.
+func (l *located) known(all []model.Problem, now time.Time) (told []model.Problem, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.at) > locateEvery || !slices.Equal(all, l.of) {
+		return nil, false
 	}
-	return slices.Clone(l.told)
+	return slices.Clone(l.told), true
 }

@@ -125,8 +125,8 @@ func TestSecretsAreServedAndChangeUnderLoad(t *testing.T) {
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.problems) != 1 || m.problems[0].Object.Name != "one" {
-		t.Errorf("problems %v, want one of Secret one", m.problems)
+	if len(m.problems) != 2 || m.problems[0].Object.Name != "gw" || m.problems[1].Object.Name != "one" {
+		t.Errorf("problems %v, want one of the server that needs Secret one, and one of that", m.problems)
 	}
 	for _, p := range m.problems {
 		if strings.Contains(p.String(), "KEY") {
