@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -78,7 +76,7 @@ func (m *mesh) idlePatches(ctx context.Context, patched *build.Builder, proxies 
 		done[seat.Class.Key] = true
 		own := plain.Seat(p)
 		plain.Leave(own)
-		if err := tryPatches(set, pending, p.Type, plain.Result(&own.Class), d); err != nil {
+		if err := tryPatches(set, pending, plain, &own.Class, d); err != nil {
 			return err
 		}
 	}
@@ -106,20 +104,21 @@ func (m *mesh) patchTargets() []string {
 }
 
 // tryPatches takes patches off those that wait where they change something of what a proxy would run.
-func tryPatches(set patch.Set, pending map[*patch.Patch]*idlePatch, kind model.ProxyType, made build.Result, d *decoder) error {
+func tryPatches(set patch.Set, pending map[*patch.Patch]*idlePatch, plain *build.Builder, c *resolve.Class, d *decoder) error {
+	made := plain.Result(c)
 	for _, t := range []resource.Type{resource.Listeners, resource.Clusters, resource.Routes} {
 		for _, r := range slices.Collect(made.Sets[t].All()) {
 			whole, err := d.message(t, r)
 			if err != nil {
 				return err
 			}
-			at, c := patchPlace(kind, r.Name, whole)
+			at, context := plain.Place(c, r.Name, whole)
 			for _, p := range set {
 				waits := pending[p]
-				if waits == nil || !p.In(c) {
+				if waits == nil || !p.In(context) {
 					continue
 				}
-				if waits.asked = true; set.Changes(p, c, at, whole) {
+				if waits.asked = true; set.Changes(p, context, at, whole) {
 					delete(pending, p)
 					continue
 				}
@@ -128,34 +127,6 @@ func tryPatches(set patch.Set, pending map[*patch.Patch]*idlePatch, kind model.P
 		}
 	}
 	return nil
-}
-
-// patchPlace tells where a resource stands, as far as it says so itself.
-func patchPlace(kind model.ProxyType, name string, whole proto.Message) (at patch.Place, c patch.Context) {
-	received := false
-	switch m := whole.(type) {
-	case *clusterv3.Cluster:
-		received = strings.HasPrefix(name, "inbound|") || name == model.InboundPassthroughCluster
-		port, subset, host := model.ClusterParts(name)
-		at.Cluster = patch.ClusterPlace{Hosts: []string{host}, Port: port, Subset: subset}
-		for _, v := range m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["services"].GetListValue().GetValues() {
-			at.Cluster.Hosts = append(at.Cluster.Hosts, v.GetStructValue().GetFields()["host"].GetStringValue())
-		}
-	case *listenerv3.Listener:
-		received = m.GetTrafficDirection() == corev3.TrafficDirection_INBOUND
-	case *routev3.RouteConfiguration:
-		at.Routes.Name = name
-		if n, err := strconv.ParseUint(name[strings.LastIndexAny(name, ":.")+1:], 10, 16); err == nil {
-			at.Routes.Ports = []uint32{uint32(n)}
-		}
-	}
-	switch {
-	case kind == model.RouterProxy:
-		return at, networking.EnvoyFilter_GATEWAY
-	case received:
-		return at, networking.EnvoyFilter_SIDECAR_INBOUND
-	}
-	return at, networking.EnvoyFilter_SIDECAR_OUTBOUND
 }
 
 // wanted gives the innermost name that the patch looks for, with its field; "" for none.

@@ -59,14 +59,17 @@ type changes struct {
 
 // changes is for what a class sends, or, received, for what it receives or serves as a gateway.
 func (e *encoder) changes(r resolve.Reader, c *resolve.Class, received bool) changes {
-	context := networking.EnvoyFilter_SIDECAR_OUTBOUND
+	return changes{r, c, &e.filters, patchContext(c, received)}
+}
+
+func patchContext(c *resolve.Class, received bool) patch.Context {
 	switch {
 	case c.Type == model.RouterProxy:
-		context = networking.EnvoyFilter_GATEWAY
+		return networking.EnvoyFilter_GATEWAY
 	case received:
-		context = networking.EnvoyFilter_SIDECAR_INBOUND
+		return networking.EnvoyFilter_SIDECAR_INBOUND
 	}
-	return changes{r, c, &e.filters, context}
+	return networking.EnvoyFilter_SIDECAR_OUTBOUND
 }
 
 // set gives the patches that touch one of some targets, in order. What none touches is shared with all that

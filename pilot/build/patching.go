@@ -26,20 +26,15 @@ func (b *Builder) Patching(c *resolve.Class, r *resource.Resource, part proto.Me
 	if r.Type == resource.BootstrapPatches {
 		return bootstrapMadeOf(b.encoder.changes(b.snapshot.Reader(nil), c, true), part)
 	}
-	at := patch.Place{Cluster: placeOfCluster(r.Name), Routes: b.layer(c).routePlace(r.Name)}
-	targets, received := []string{model.PatchAdded, model.PatchExtensions}, false
+	at, received := b.place(c, r.Name, whole)
+	targets := []string{model.PatchAdded, model.PatchExtensions}
 	switch m := whole.(type) {
 	case *clusterv3.Cluster:
-		received = strings.HasPrefix(r.Name, "inbound|") || r.Name == model.InboundPassthroughCluster
-		if len(at.Cluster.Hosts) == 0 {
-			at.Cluster.Hosts = hostsIn(m)
-		}
 		targets = append(targets, model.PatchClusters, model.PatchOwnClusters)
 		for _, host := range at.Cluster.Hosts {
 			targets = append(targets, model.PatchHost+host)
 		}
 	case *listenerv3.Listener:
-		received = m.GetTrafficDirection() == corev3.TrafficDirection_INBOUND
 		port := strconv.FormatUint(uint64(m.GetAddress().GetSocketAddress().GetPortValue()), 10)
 		targets = append(targets, model.PatchListeners, model.PatchListener+r.Name, model.PatchInboundListeners,
 			model.PatchListenerPort+port, model.PatchHosts, model.PatchRoutes, model.PatchInboundRoutes)
@@ -52,6 +47,27 @@ func (b *Builder) Patching(c *resolve.Class, r *resource.Resource, part proto.Me
 	}
 	changes := b.encoder.changes(b.snapshot.Reader(nil), c, received)
 	return changes.of(targets).Touching(changes.context, at, whole, part)
+}
+
+// Place tells where a resource of a class stands for patches, and in which context.
+func (b *Builder) Place(c *resolve.Class, name string, whole proto.Message) (patch.Place, patch.Context) {
+	at, received := b.place(c, name, whole)
+	return at, patchContext(c, received)
+}
+
+// place tells with it whether the resource is of what the class receives.
+func (b *Builder) place(c *resolve.Class, name string, whole proto.Message) (at patch.Place, received bool) {
+	at = patch.Place{Cluster: placeOfCluster(name), Routes: b.layer(c).routePlace(name)}
+	switch m := whole.(type) {
+	case *clusterv3.Cluster:
+		received = strings.HasPrefix(name, "inbound|") || name == model.InboundPassthroughCluster
+		if len(at.Cluster.Hosts) == 0 {
+			at.Cluster.Hosts = hostsIn(m)
+		}
+	case *listenerv3.Listener:
+		received = m.GetTrafficDirection() == corev3.TrafficDirection_INBOUND
+	}
+	return at, received
 }
 
 // routePlace is where a route configuration of the class stands; of its name alone where the class has none of it.
