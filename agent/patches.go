@@ -21,15 +21,15 @@ type patches struct {
 	fetch func(ctx context.Context, as *node.Node, typeURL string) ([]byte, error)
 	// served tells that Envoy came as far as to ask for its configuration.
 	served atomic.Bool
-	// started is what Envoy was started with, or refused.
+	// started is what Envoy was started with, and what of it it refused; nil where none was asked for.
 	started atomic.Pointer[trial]
 }
 
 // trial is what Envoy was asked to start with.
 type trial struct {
-	all     *bootstrappb.Patches
-	merged  string // of those that Envoy takes
-	refused error  // why there are others; nil for none
+	all     *bootstrappb.Patches // nil for none
+	merged  string               // of those that Envoy takes
+	refused error                // why there are others; nil for none
 }
 
 // The control plane is asked again after firstWait, then after twice as long each time, up to lastWait.
@@ -49,11 +49,10 @@ func (p *patches) args(ctx context.Context) []string {
 	if t := p.started.Load(); t != nil && t.refused != nil { // Envoy ended by them
 		return envoy.Override(p.cfg.Envoy.Override)
 	}
-	all := p.await(ctx)
-	if len(all.GetPatches()) == 0 || ctx.Err() != nil {
-		return envoy.Override(p.cfg.Envoy.Override)
+	t := &trial{merged: p.cfg.Envoy.Override}
+	if all := p.await(ctx); len(all.GetPatches()) > 0 && ctx.Err() == nil {
+		t = p.taken(ctx, all)
 	}
-	t := p.taken(ctx, all)
 	if t.refused != nil {
 		p.cfg.Logger.Error("Envoy refuses some of what EnvoyFilters put over its bootstrap, and starts without", "error", t.refused)
 	}
@@ -103,7 +102,7 @@ func (p *patches) merge(some []*bootstrappb.Patch) (merged string, err error) {
 // for its configuration, as by an address that is taken, which only a start shows.
 func (p *patches) ended(err error) bool {
 	t := p.started.Load()
-	if t == nil || t.refused != nil || p.served.Load() {
+	if t == nil || len(t.all.GetPatches()) == 0 || t.refused != nil || p.served.Load() {
 		return false
 	}
 	p.started.Store(&trial{all: t.all, merged: p.cfg.Envoy.Override, refused: err})
@@ -159,16 +158,11 @@ func (p *patches) take(value []byte) error {
 	if err != nil {
 		return err
 	}
-	now := ""
-	if t := p.started.Load(); t != nil {
-		if now = t.merged; t.refused != nil && proto.Equal(all, t.all) {
-			return fmt.Errorf("its Envoy has started without: %w", t.refused)
-		}
-	} else {
-		now = p.cfg.Envoy.Override
+	t := p.started.Load() // who asks is an Envoy that was started
+	if t.refused != nil && proto.Equal(all, t.all) {
+		return fmt.Errorf("its Envoy has started without: %w", t.refused)
 	}
-	merged, err := p.merge(all.GetPatches())
-	if err == nil && merged == now {
+	if merged, err := p.merge(all.GetPatches()); err == nil && merged == t.merged {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), maxTrial)
